@@ -1,0 +1,182 @@
+package client
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"skiff.local/skiff/local/profile"
+)
+
+// startTimeout bounds a start. Chosen: the slowest step, loading the helper image into a busy engine, takes seconds.
+const startTimeout = 90 * time.Second
+
+// StartOptions are what a start may decide. Zero values keep what the cluster has, or the defaults at its first start.
+type StartOptions struct {
+	// WaitDNS makes the start wait until the cluster's DNS answers, not only its API.
+	WaitDNS bool
+	// APIPort fixes the API's TCP port; 0 keeps it, or picks a free one.
+	APIPort int
+	// Subnet fixes the /16 of pods and Services ("10.99.0.0/16").
+	Subnet string
+	// Nodes is how many Node objects to show.
+	Nodes int
+	// Bind is an address that NodePorts listen on besides loopback.
+	Bind string
+	// Version is the caller's; it is only told to the user when the daemon's differs.
+	Version string
+	// Verbosity is passed on to the daemon's log.
+	Verbosity int
+}
+
+// args are the flags of `skiff daemon run`.
+func (o StartOptions) args(p *profile.Profile) []string {
+	args := []string{"daemon", "run", "--profile", p.Name}
+	if o.APIPort != 0 {
+		args = append(args, "--api-port", strconv.Itoa(o.APIPort))
+	}
+	if o.Subnet != "" {
+		args = append(args, "--subnet", o.Subnet)
+	}
+	if o.Nodes != 0 {
+		args = append(args, "--nodes", strconv.Itoa(o.Nodes))
+	}
+	if o.Bind != "" {
+		args = append(args, "--bind", o.Bind)
+	}
+	if o.Verbosity != 0 {
+		args = append(args, "--verbosity", strconv.Itoa(o.Verbosity))
+	}
+	return args
+}
+
+// Ensure returns the profile's daemon and starts it when it isn't running. progress, which may be nil, is told each
+// phase as it ends. It does not touch the user's kubeconfig.
+func Ensure(ctx context.Context, p *profile.Profile, o StartOptions, progress func(Event)) (*Cluster, error) {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	if progress == nil {
+		progress = func(Event) {}
+	}
+	started := false
+	if !p.Running() {
+		err := spawn(ctx, p, o, progress)
+		if f := AsFailure(err); f != nil && f.Reason == ReasonAlreadyRunning {
+			err = nil // somebody else's start won the race: it will do
+		}
+		if err != nil {
+			return nil, err
+		}
+		started = true
+	}
+	var cluster *Cluster
+	err := waitFor(ctx, 20*time.Millisecond, func() (bool, error) {
+		var err error
+		cluster, err = Connect(p)
+		if f := AsFailure(err); f != nil && f.Reason == ReasonNotRunning && p.Running() {
+			return false, nil
+		}
+		return err == nil, err
+	})
+	if errors.Is(err, context.DeadlineExceeded) {
+		return nil, &Failure{Reason: ReasonTimeout, Message: fmt.Sprintf("the daemon of profile %q did not become ready within %s", p.Name, startTimeout), Hint: "look at " + p.LogPath()}
+	}
+	if err != nil {
+		return nil, err
+	}
+	cluster.Started = started
+	if o.WaitDNS {
+		if err := cluster.Ready(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return cluster, nil
+}
+
+// spawn starts the daemon's process, detached from this one, and follows its events until the phase the caller waits
+// for. The daemon closes its standard output when it is ready, so the pipe's end tells a crash from a long start.
+func spawn(ctx context.Context, p *profile.Profile, o StartOptions, progress func(Event)) error {
+	if err := p.MakeDir(); err != nil {
+		return &Failure{Reason: ReasonHome, Message: err.Error(), Hint: "set " + profile.EnvHome + " to a folder you can write to"}
+	}
+	executable, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find the skiff binary: %w", err)
+	}
+	log, err := openLog(p.LogPath())
+	if err != nil {
+		return &Failure{Reason: ReasonHome, Message: fmt.Sprintf("open the daemon's log: %v", err), Hint: "set " + profile.EnvHome + " to a folder you can write to"}
+	}
+	defer log.Close()
+
+	command := exec.Command(executable, o.args(p)...)
+	command.Dir = p.Dir
+	command.Env = append(os.Environ(), profile.EnvHome+"="+filepath.Dir(p.Dir))
+	command.Stderr = log
+	detach(command)
+	output, err := command.StdoutPipe()
+	if err != nil {
+		return fmt.Errorf("start the daemon: %w", err)
+	}
+	if err := command.Start(); err != nil {
+		return fmt.Errorf("start the daemon: %w", err)
+	}
+	defer func() { _ = command.Process.Release() }()
+
+	until := PhaseAPI
+	if o.WaitDNS {
+		until = PhaseReady
+	}
+	result := make(chan error, 1)
+	go func() { result <- follow(output, until, progress, p) }()
+	select {
+	case err := <-result:
+		return err
+	case <-ctx.Done():
+		return &Failure{Reason: ReasonTimeout, Message: fmt.Sprintf("the daemon of profile %q did not become ready: %v", p.Name, ctx.Err()), Hint: "look at " + p.LogPath()}
+	}
+}
+
+func follow(output io.Reader, until Phase, progress func(Event), p *profile.Profile) error {
+	lines := bufio.NewScanner(output)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		var e Event
+		if json.Unmarshal(lines.Bytes(), &e) != nil {
+			continue // not ours: a library printed something
+		}
+		if e.Failure != nil {
+			return e.Failure
+		}
+		progress(e)
+		if e.Phase == until {
+			return nil
+		}
+	}
+	return &Failure{
+		Reason:  ReasonInternal,
+		Message: fmt.Sprintf("the daemon of profile %q ended before it was ready", p.Name),
+		Hint:    "its last words are in " + p.LogPath(),
+	}
+}
+
+// logLimit is when a start moves the log aside. Chosen.
+const logLimit = 10 << 20
+
+func openLog(path string) (*os.File, error) {
+	if info, err := os.Stat(path); err == nil && info.Size() > logLimit {
+		if err := os.Rename(path, path+".1"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+	}
+	return os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+}
