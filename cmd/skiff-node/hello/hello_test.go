@@ -1,0 +1,98 @@
+package hello
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+func startServer(t *testing.T, app *App) (url string, stop func()) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		(&server{handle: app.respond, log: io.Discard}).serve(ctx, listener, time.Second)
+	}()
+	stop = func() { cancel(); <-ended }
+	t.Cleanup(stop)
+	return "http://" + listener.Addr().String(), stop
+}
+
+func TestPathsAnswerToAStockClient(t *testing.T) {
+	app := &App{Version: "2.0", Color: "red", Pod: "web-<1>", started: time.Now()}
+	url, _ := startServer(t, app)
+	for _, c := range []struct {
+		path, want string
+		status     int
+	}{
+		{"/version", "2.0\n", 200},
+		{"/version?verbose=1", "2.0\n", 200},
+		{"/healthz", "ok\n", 200},
+		{"/hostname", "web-<1>\n", 200},
+		{"/nothing", "404: there is nothing at /nothing\n", 404},
+	} {
+		res, err := http.Get(url + c.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _ := io.ReadAll(res.Body)
+		res.Body.Close()
+		if string(body) != c.want || res.StatusCode != c.status {
+			t.Errorf("GET %s = %d %q, want %d %q", c.path, res.StatusCode, body, c.status, c.want)
+		}
+	}
+	res, err := http.Post(url+"/", "text/plain", strings.NewReader("a body nobody reads"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, _ := io.ReadAll(res.Body)
+	res.Body.Close()
+	if !strings.Contains(string(page), "web-&lt;1&gt;") || strings.Contains(string(page), "{{") {
+		t.Errorf("page is not rendered safely: %s", page)
+	}
+}
+
+func TestStoppingClosesIdleConnections(t *testing.T) {
+	url, stop := startServer(t, &App{Version: "1.0", started: time.Now()})
+	conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	io.WriteString(conn, "GET /version HTTP/1.1\r\nHost: x\r\n\r\n")
+	r := bufio.NewReader(conn)
+	res, err := http.ReadResponse(r, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	io.Copy(io.Discard, res.Body)
+	begin := time.Now()
+	stop()
+	if took := time.Since(begin); took > 900*time.Millisecond {
+		t.Errorf("stopping with an idle connection took %v", took)
+	}
+	if _, err := r.ReadByte(); err == nil {
+		t.Error("the idle connection is still open")
+	}
+}
+
+func FuzzReadRequest(f *testing.F) {
+	f.Add("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	f.Add("POST /a?b HTTP/1.0\r\nContent-Length: 2\r\nConnection: keep-alive\r\n\r\nhi")
+	f.Fuzz(func(t *testing.T, head string) {
+		req, err := readRequest(bufio.NewReaderSize(strings.NewReader(head), maxHeader))
+		if err == nil && !strings.HasPrefix(req.path, "/") {
+			t.Errorf("path %q of a request that was accepted", req.path)
+		}
+	})
+}

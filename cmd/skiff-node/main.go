@@ -1,0 +1,43 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"skiff.local/skiff/cmd/skiff-node/hello"
+)
+
+// version is stamped by the linker (-X main.version=…).
+var version = "dev"
+
+// A command runs one of the binary's jobs with the arguments after its name and returns the exit code.
+type command func(args []string) int
+
+func commands() map[string]command {
+	return map[string]command{
+		"pause": pause,
+		"hello": func(args []string) int { return hello.Main(args, os.Getenv, os.Stdout, os.Stderr) },
+		"version": func([]string) int {
+			fmt.Println(version)
+			return 0
+		},
+	}
+}
+
+func main() {
+	if len(os.Args) < 2 {
+		os.Exit(usage())
+	}
+	run, ok := commands()[os.Args[1]]
+	if !ok {
+		os.Exit(usage())
+	}
+	os.Exit(run(os.Args[2:]))
+}
+
+func usage() int {
+	fmt.Fprintln(os.Stderr, "usage: skiff-node pause | hello [flags] | version")
+	return 2
+}

@@ -1,0 +1,38 @@
+//go:build linux
+
+package main
+
+import (
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// pause holds a pod's namespaces open: it reaps the orphans that a shared PID namespace hands to its first process and
+// leaves at once when asked, since nothing in it needs saving.
+func pause([]string) int {
+	signals := make(chan os.Signal, 8)
+	// SIGHUP comes with a lost terminal and must not end a pod.
+	signal.Ignore(syscall.SIGHUP)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGCHLD)
+	for sig := range signals {
+		if sig != syscall.SIGCHLD {
+			return 0
+		}
+		reap()
+	}
+	return 0
+}
+
+// reap collects every child that has ended: one SIGCHLD may stand for many.
+func reap() {
+	for {
+		pid, err := syscall.Wait4(-1, nil, syscall.WNOHANG, nil)
+		if err == syscall.EINTR {
+			continue
+		}
+		if err != nil || pid <= 0 {
+			return
+		}
+	}
+}
