@@ -11,6 +11,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	kjson "sigs.k8s.io/json"
@@ -43,8 +44,9 @@ type Origin struct {
 type Result struct {
 	Objects  []Object
 	Problems []Problem
-	// Foreign says that the file holds documents without apiVersion and kind: valid YAML, but no manifest.
-	Foreign bool
+	// Foreign is the line of the first document that is valid but not for a cluster: one without apiVersion and kind, or
+	// the configuration of a tool such as kind or skaffold. 0 when there is none.
+	Foreign int
 }
 
 // Parse reads every document of a file. The name is used in problems and chooses nothing: JSON is recognised by its
@@ -68,10 +70,14 @@ func Parse(name string, data []byte) Result {
 	return result
 }
 
-// Generated makes an object of a kustomization's or a chart's output. The content is taken over, not copied.
-func Generated(name string, content map[string]any) (Object, error) {
-	obj := Object{Unstructured: &unstructured.Unstructured{Object: content}, Origin: Origin{File: name, item: -1}}
-	return obj, obj.setHash()
+// Generated takes over objects that a kustomization or a chart rendered. They have no line of their own.
+func Generated(name string, content map[string]any) ([]Object, []Problem) {
+	var result Result
+	add(content, Origin{File: name, item: -1}, &result)
+	if result.Foreign > 0 {
+		result.Problems = append(result.Problems, Problem{File: name, Reason: "it renders a document without apiVersion and kind"})
+	}
+	return result.Objects, result.Problems
 }
 
 func parseYAML(name string, doc document, result *Result) {
@@ -137,7 +143,7 @@ func add(value any, origin Origin, result *Result) {
 		return
 	}
 	if !hasAny(content, "apiVersion", "kind", "metadata") && !misspelt(content) {
-		result.Foreign = true
+		result.foreign(origin.Line)
 		return
 	}
 	if items, ok := content["items"].([]any); ok && isList(content) {
@@ -152,6 +158,10 @@ func add(value any, origin Origin, result *Result) {
 		}
 		return
 	}
+	if belongsToTool(content) {
+		result.foreign(origin.Line)
+		return
+	}
 	if problems := check(content, origin); len(problems) > 0 {
 		result.Problems = append(result.Problems, problems...)
 		return
@@ -162,6 +172,26 @@ func add(value any, origin Origin, result *Result) {
 		return
 	}
 	result.Objects = append(result.Objects, obj)
+}
+
+func (r *Result) foreign(line int) {
+	if r.Foreign == 0 {
+		r.Foreign = max(line, 1)
+	}
+}
+
+// belongsToTool recognises files that look like manifests and that no API server serves.
+func belongsToTool(content map[string]any) bool {
+	version, _ := content["apiVersion"].(string)
+	kind, _ := content["kind"].(string)
+	group, _, _ := strings.Cut(version, "/")
+	switch group {
+	case "kustomize.config.k8s.io", "kind.x-k8s.io", "skaffold", "k3d.io", "ctlptl.dev":
+		return true
+	case "v1":
+		return kind == "Config" // a kubeconfig
+	}
+	return false
 }
 
 func (o *Object) setHash() error {

@@ -17,8 +17,8 @@ func summary(result Result) string {
 	for _, problem := range result.Problems {
 		lines = append(lines, problem.Error())
 	}
-	if result.Foreign {
-		lines = append(lines, "foreign")
+	if result.Foreign > 0 {
+		lines = append(lines, fmt.Sprintf("foreign line %d", result.Foreign))
 	}
 	return strings.Join(lines, "\n")
 }
@@ -44,7 +44,8 @@ func TestParse(t *testing.T) {
 		{"a stream of JSON objects", "a.json", "{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"metadata\":{\"name\":\"a\"}}\n{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"metadata\":{\"name\":\"b\"}}",
 			"v1 ConfigMap/a line 1\nv1 ConfigMap/b line 2"},
 		{"flow style YAML is not JSON", "a.yaml", "{apiVersion: v1, kind: ConfigMap, metadata: {name: a}}", "v1 ConfigMap/a line 1"},
-		{"another program's file", "compose.yaml", "services:\n  web:\n    image: x\n", "foreign"},
+		{"another program's file", "compose.yaml", "services:\n  web:\n    image: x\n", "foreign line 1"},
+		{"a tool's configuration", "kind.yaml", "kind: Cluster\napiVersion: kind.x-k8s.io/v1alpha4\n", "foreign line 1"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			if diff := cmp.Diff(tc.want, summary(Parse(tc.file, []byte(tc.text)))); diff != "" {

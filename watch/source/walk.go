@@ -1,0 +1,247 @@
+package source
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"skiff.local/skiff/watch/ignore"
+	"skiff.local/skiff/watch/manifest"
+)
+
+// walk is one pass over all sources.
+type walk struct {
+	loader      *Loader
+	visit       func(dir string)
+	seen        map[string]bool // real paths of directories and files, so that a link can't lead in circles
+	used        map[string]bool // cache entries that are still of use
+	builds      map[string]*built
+	interesting map[string]bool
+	snapshot    Snapshot
+}
+
+// place is where the walk stands: on disk, in messages, and in identities.
+type place struct {
+	path, name, id string
+	rel            string // below the source, "" at its top
+}
+
+func (p place) join(base string) place {
+	return place{path: filepath.Join(p.path, base), name: filepath.Join(p.name, base), id: path.Join(p.id, base), rel: path.Join(p.rel, base)}
+}
+
+func (w *walk) source(source Source) {
+	top := place{path: source.Path, name: source.Name, id: source.ID()}
+	w.approach(source.Path)
+	info, err := os.Stat(source.Path)
+	if errors.Is(err, fs.ErrNotExist) {
+		w.snapshot.Missing = append(w.snapshot.Missing, source)
+		w.awaitReturn(source.Path)
+		return
+	}
+	if err != nil {
+		w.fail(Directory, top, fmt.Errorf("read %s: %w", source.Name, err))
+		return
+	}
+	if !info.IsDir() {
+		w.visit(filepath.Dir(source.Path))
+		w.file(top, info, true)
+		return
+	}
+	w.directory(source, top, outerRules(source.Path))
+}
+
+// approach makes every element on the way to a source matter, and watches those that are symbolic links.
+func (w *walk) approach(path string) {
+	for at := path; at != filepath.Dir(at); at = filepath.Dir(at) {
+		w.matters(at)
+		w.followLink(at)
+	}
+}
+
+// matters marks a path by the name that the watch will use for it.
+func (w *walk) matters(path string) {
+	dir := filepath.Dir(path)
+	if real, err := filepath.EvalSymlinks(dir); err == nil {
+		dir = real
+	}
+	w.interesting[filepath.Join(dir, filepath.Base(path))] = true
+}
+
+// awaitReturn puts the watch on the nearest directory that exists, so that the source is noticed when it comes back.
+func (w *walk) awaitReturn(path string) {
+	for dir := filepath.Dir(path); ; dir = filepath.Dir(dir) {
+		if info, err := os.Stat(dir); err == nil && info.IsDir() {
+			w.visit(dir)
+			return
+		}
+		if dir == filepath.Dir(dir) {
+			return
+		}
+	}
+}
+
+// followLink watches a symbolic link's own directory and its target's, since either may change what it shows.
+func (w *walk) followLink(path string) {
+	info, err := os.Lstat(path)
+	if err != nil || info.Mode()&os.ModeSymlink == 0 {
+		return
+	}
+	w.visit(filepath.Dir(path))
+	w.matters(path)
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		w.visit(filepath.Dir(real))
+		w.interesting[real] = true
+	}
+}
+
+func (w *walk) directory(source Source, at place, rules ignore.Stack) {
+	real, err := filepath.EvalSymlinks(at.path)
+	if err != nil || w.seen[real] {
+		return
+	}
+	w.seen[real] = true
+	w.visit(at.path)
+	entries, err := os.ReadDir(at.path)
+	if err != nil {
+		w.fail(Directory, at, fmt.Errorf("read directory: %w", err))
+		return
+	}
+	names := make([]string, len(entries))
+	for i, entry := range entries {
+		names[i] = entry.Name()
+	}
+	switch {
+	case slices.ContainsFunc(names, isKustomizationFile):
+		w.kustomization(at)
+		return
+	case slices.Contains(names, chartFile):
+		w.chart(source, at)
+		return
+	}
+	rules = rules.Push(at.rel, directoryRules(at.path))
+	var below []place
+	for _, entry := range entries {
+		next := at.join(entry.Name())
+		if hidden(entry.Name()) || editorsOwn(entry.Name()) {
+			continue
+		}
+		info, err := os.Stat(next.path)
+		if rules.Ignored(next.rel, err == nil && info.IsDir()) {
+			continue
+		}
+		if entry.Type()&os.ModeSymlink != 0 {
+			w.followLink(next.path)
+		}
+		switch {
+		case err == nil && info.IsDir():
+			if !source.Flat {
+				below = append(below, next)
+			}
+		case !hasManifestName(entry.Name()):
+		case errors.Is(err, fs.ErrNotExist) && entry.Type()&os.ModeSymlink == 0:
+			// Gone since it was listed: the event about that is under way.
+		case err != nil:
+			w.fail(File, next, fmt.Errorf("read file: %w", err))
+		default:
+			w.file(next, info, false)
+		}
+	}
+	// Files before subdirectories, as `kubectl apply -R` orders nothing but people expect.
+	for _, next := range below {
+		w.directory(source, next, rules)
+	}
+}
+
+// file reads one manifest. Named says that the user pointed at this very file, which makes foreign content an error.
+func (w *walk) file(at place, info fs.FileInfo, named bool) {
+	w.snapshot.Files++
+	result, err := w.loader.parse(at, info)
+	w.used[at.path] = true
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return
+		}
+		w.fail(File, at, err)
+		return
+	}
+	unit := Unit{Kind: File, ID: at.id, Name: at.name, Objects: result.Objects, Problems: result.Problems}
+	if result.Foreign > 0 && len(result.Problems) == 0 {
+		if len(result.Objects) > 0 || named {
+			unit.Problems = []manifest.Problem{{
+				File: at.name, Line: result.Foreign, Column: 1,
+				Reason: "this document has no apiVersion and kind that a cluster knows",
+				Hint:   "move it to a file of its own, or list the file in .skiffignore",
+			}}
+		} else {
+			unit.Skipped = "not a Kubernetes manifest"
+		}
+	}
+	w.snapshot.Units = append(w.snapshot.Units, unit)
+}
+
+func (w *walk) fail(kind Kind, at place, err error) {
+	problem := manifest.Problem{File: at.name, Reason: err.Error()}
+	var pathErr *fs.PathError
+	if errors.As(err, &pathErr) {
+		problem.Reason = fmt.Sprintf("can't %s it: %v", pathErr.Op, pathErr.Err)
+	}
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		problem.Hint = "check its permissions"
+	case errors.Is(err, fs.ErrNotExist):
+		problem.Hint = "is it a link to something that is gone?"
+	}
+	w.snapshot.Units = append(w.snapshot.Units, Unit{Kind: kind, ID: at.id, Name: at.name, Problems: []manifest.Problem{problem}})
+}
+
+func hidden(base string) bool { return strings.HasPrefix(base, ".") }
+
+// directoryRules are the ignore files of one directory. .skiffignore has the last word.
+func directoryRules(dir string) ignore.Rules {
+	return readRules(filepath.Join(dir, ".gitignore")).Append(readRules(filepath.Join(dir, ".skiffignore")))
+}
+
+func readRules(file string) ignore.Rules {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return ignore.Rules{}
+	}
+	return ignore.Parse(data)
+}
+
+// outerRules collects the .gitignore files between a source and the root of its repository. They count for what is
+// below the source only: a directory that the user names is never ignored itself.
+func outerRules(top string) ignore.Stack {
+	var stack ignore.Stack
+	var dirs []string
+	for dir := top; ; dir = filepath.Dir(dir) {
+		dirs = append(dirs, dir)
+		if _, err := os.Lstat(filepath.Join(dir, ".git")); err == nil {
+			break
+		}
+		if dir == filepath.Dir(dir) {
+			return stack
+		}
+	}
+	for i := len(dirs) - 1; i > 0; i-- {
+		rel, err := filepath.Rel(dirs[i], top)
+		if err != nil {
+			continue
+		}
+		rules := readRules(filepath.Join(dirs[i], ".gitignore"))
+		parts := strings.Split(filepath.ToSlash(rel), "/")
+		for n := range parts {
+			if ignored, _ := rules.Match(path.Join(parts[:n+1]...), true); ignored {
+				return ignore.Stack{}
+			}
+		}
+		stack = stack.PushOuter(filepath.ToSlash(rel), rules)
+	}
+	return stack
+}
