@@ -1,0 +1,168 @@
+package journal
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"math"
+	"os"
+)
+
+// Handler receives what a journal holds, in order. A payload is only valid during the call. An error that a handler
+// returns means that the payload, though whole, makes no sense: it is reported as damage.
+type Handler struct {
+	// Format is asked first, with the file's format; an error ends the reading and is returned as it is.
+	Format func(format uint32) error
+	Base   func(payload []byte) error
+	// EndBase is called between the base and the batches.
+	EndBase func() error
+	Batch   func(payload []byte) error
+}
+
+// contents is what reading a file showed.
+type contents struct {
+	hdr  header
+	seq  uint32 // of the next frame
+	good int64  // length of the readable part
+	torn int64  // bytes after it, of a write that was never acknowledged
+}
+
+// Read reads a journal that is not open, for instance a copy, without changing it.
+func Read(path string, h Handler) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("open journal: %w", err)
+	}
+	defer f.Close()
+	c, err := read(path, f, noted{}, h)
+	if err == nil && c.torn > 0 {
+		return &DamageError{Path: path, Offset: c.good, Reason: "the last frame is incomplete"}
+	}
+	return err
+}
+
+type reader struct {
+	path string
+	in   *bufio.Reader
+	off  int64
+	size int64
+	hdr  header
+	buf  []byte
+}
+
+func newSectionReader(f *os.File, from, to int64) *bufio.Reader {
+	return bufio.NewReaderSize(io.NewSectionReader(f, from, to-from), 64<<10)
+}
+
+func (r *reader) damage(format string, args ...any) error {
+	return &DamageError{Path: r.path, Offset: r.off, Reason: fmt.Sprintf(format, args...)}
+}
+
+func read(path string, f *os.File, acked noted, h Handler) (contents, error) {
+	st, err := f.Stat()
+	if err != nil {
+		return contents{}, fmt.Errorf("stat journal: %w", err)
+	}
+	r := &reader{path: path, in: bufio.NewReaderSize(f, 256<<10), size: st.Size()}
+	if err := r.header(h); err != nil {
+		return contents{}, err
+	}
+	c := contents{hdr: r.hdr}
+	if acked.id != r.hdr.id {
+		acked.length = 0
+	}
+	for inBase := true; inBase || r.off < r.size; c.seq++ {
+		fh, payload, reason := r.frame(c.seq)
+		switch {
+		case reason == nil:
+		case inBase || r.off < acked.length:
+			return contents{}, r.damage("%v", reason)
+		default:
+			rest, err := r.rest(f)
+			if err != nil {
+				return contents{}, err
+			}
+			if hasFrame(rest, r.hdr.id) {
+				return contents{}, r.damage("%v, although more was written after it", reason)
+			}
+			c.good, c.torn = r.off, r.size-r.off
+			return c, nil
+		}
+		if err := deliver(h, fh.kind, inBase, payload); err != nil {
+			return contents{}, r.damage("%v", err)
+		}
+		inBase = inBase && fh.kind == kindBase
+		r.off += frameHeaderSize + int64(len(payload))
+	}
+	if c.good = r.off; c.good < acked.length {
+		return contents{}, r.damage("the file ends there, but %d bytes had been acknowledged", acked.length)
+	}
+	return c, nil
+}
+
+func (r *reader) header(h Handler) error {
+	b := make([]byte, min(headerSize, r.size))
+	if _, err := io.ReadFull(r.in, b); err != nil {
+		return fmt.Errorf("read journal: %w", err)
+	}
+	hdr, err := decodeHeader(b)
+	if err != nil {
+		return r.damage("%v", err)
+	}
+	r.hdr, r.off = hdr, headerSize
+	return h.Format(hdr.format)
+}
+
+// frame reads the frame at r.off. The error is the reason why there is none, not a failure to read.
+func (r *reader) frame(seq uint32) (frameHeader, []byte, error) {
+	var b [frameHeaderSize]byte
+	if r.size-r.off < frameHeaderSize {
+		return frameHeader{}, nil, errors.New("the file ends within a frame")
+	}
+	if _, err := io.ReadFull(r.in, b[:]); err != nil {
+		return frameHeader{}, nil, fmt.Errorf("a frame's header can't be read: %w", err)
+	}
+	h, ok := parseFrameHeader(b[:], r.hdr.id)
+	switch {
+	case !ok:
+		return h, nil, errors.New("there is no valid frame header")
+	case h.seq != seq:
+		return h, nil, fmt.Errorf("frame %d is there instead of frame %d", h.seq, seq)
+	case int64(h.length) > r.size-r.off-frameHeaderSize:
+		return h, nil, errors.New("the file ends within a frame")
+	}
+	if cap(r.buf) < int(h.length) {
+		r.buf = make([]byte, h.length, h.length+h.length/4)
+	}
+	p := r.buf[:h.length]
+	if _, err := io.ReadFull(r.in, p); err != nil {
+		return h, nil, fmt.Errorf("a frame can't be read: %w", err)
+	}
+	if crc32.Checksum(p, castagnoli) != h.crc {
+		return h, nil, errors.New("a frame's checksum does not match")
+	}
+	return h, p, nil
+}
+
+// rest returns all after the first byte of the unreadable frame at r.off.
+func (r *reader) rest(f *os.File) ([]byte, error) {
+	b, err := io.ReadAll(io.NewSectionReader(f, r.off+1, math.MaxInt64-r.off-1))
+	if err != nil {
+		return nil, fmt.Errorf("read journal: %w", err)
+	}
+	return b, nil
+}
+
+func deliver(h Handler, k kind, inBase bool, payload []byte) error {
+	switch {
+	case inBase && k == kindBase:
+		return h.Base(payload)
+	case inBase && k == kindBaseEnd && len(payload) == 0:
+		return h.EndBase()
+	case !inBase && k == kindBatch:
+		return h.Batch(payload)
+	}
+	return fmt.Errorf("a frame of kind %d is out of place", k)
+}
