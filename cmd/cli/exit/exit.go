@@ -8,6 +8,8 @@ import (
 	"errors"
 
 	"skiff.local/skiff/local/client"
+	"skiff.local/skiff/local/profile"
+	"skiff.local/skiff/runtime/docker"
 )
 
 // Code is a process exit code.
@@ -61,9 +63,6 @@ func Silent(code Code) error { return &Error{Code: code} }
 // hinter is what errors of the packages below implement to carry their next step.
 type hinter interface{ Hint() string }
 
-// coder is the same for errors that know how they are classified.
-type coder interface{ Reason() string }
-
 // Of finds the code, the message and the hint of err.
 func Of(err error) (code Code, message, hint string) {
 	if err == nil {
@@ -81,11 +80,14 @@ func Of(err error) (code Code, message, hint string) {
 		code, message = Interrupted, "interrupted"
 	case errors.Is(err, context.DeadlineExceeded):
 		code = Timeout
-	default:
-		var c coder
-		if errors.As(err, &c) {
-			code = OfReason(client.Reason(c.Reason()))
-		}
+	case errors.Is(err, docker.ErrNoEngine):
+		code = NoEngine
+	case errors.Is(err, docker.ErrPermission):
+		code = EnginePermission
+	case errors.Is(err, docker.ErrTooOld):
+		code = EngineTooOld
+	case errors.Is(err, profile.ErrRunning):
+		code = AlreadyRunning
 	}
 	var h hinter
 	if hint == "" && errors.As(err, &h) {

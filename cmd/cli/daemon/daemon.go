@@ -1,0 +1,20 @@
+// Package daemon is `skiff daemon`: the verb behind which the cluster itself runs. Other verbs start it; people rarely
+// type it.
+package daemon
+
+import (
+	"github.com/spf13/cobra"
+
+	"skiff.local/skiff/cmd/cli/env"
+)
+
+// NewCmd returns the verb.
+func NewCmd(e *env.Env) *cobra.Command {
+	c := &cobra.Command{
+		Use:    "daemon",
+		Short:  "Run the cluster's process",
+		Hidden: true,
+	}
+	c.AddCommand(newRunCmd(e))
+	return c
+}

@@ -1,0 +1,166 @@
+package main
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "skiff.local/skiff/"
+
+// arrow forbids packages to import others, with the reason that the failure prints.
+type arrow struct {
+	from   []string // directories; "" is all
+	except []string // directories below from that may
+	to     []string // import paths, or prefixes ending in /
+	why    string
+	tests  bool // holds for test files too
+}
+
+var arrows = []arrow{
+	{
+		from: []string{""}, except: []string{"runtime/docker"}, to: []string{"github.com/docker/docker/"}, tests: true,
+		why: "only runtime/docker knows the Docker SDK: its types and errors become ours there, so that a fake and another SDK stay possible",
+	},
+	{
+		from: []string{"runtime"}, to: []string{module + "local/", module + "watch", module + "cmd/"},
+		why: "the node knows nothing of the control plane that drives it",
+	},
+	{
+		from: []string{"local"}, to: []string{module + "cmd/"},
+		why: "the cluster does not know how it is called",
+	},
+	{
+		from: []string{"watch"}, to: []string{module + "local/", module + "runtime/", module + "cmd/"},
+		why: "the loop reaches the cluster through the Kubernetes API alone, so that it works against any cluster",
+	},
+	{
+		from: []string{""}, except: []string{"cmd/cli/daemon"}, to: []string{module + "local/daemon"},
+		why: "one place puts the daemon together and one verb runs it; every other verb reaches it through local/client",
+	},
+	{
+		from: []string{""}, except: []string{"cmd"}, to: []string{"github.com/spf13/cobra", "github.com/fatih/color", "k8s.io/kubectl/"},
+		why: "flags, colours and kubectl are the command line's",
+	},
+	{
+		from: []string{""}, except: []string{"local/store"}, to: []string{"go.etcd.io/bbolt"},
+		why: "what is on disk is the store's alone",
+	},
+	{
+		from: []string{"cmd/skiff-node"}, to: []string{"k8s.io/", module + "runtime/docker", module + "runtime/pod", module + "watch"},
+		why: "the helper is embedded twice and runs in every pod: it stays a few megabytes",
+	},
+}
+
+func TestArrowsPointDown(t *testing.T) {
+	for _, file := range goFiles(t) {
+		syntax, err := parser.ParseFile(token.NewFileSet(), file.path, nil, parser.ImportsOnly)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, spec := range syntax.Imports {
+			imported, _ := strconv.Unquote(spec.Path.Value)
+			for _, a := range arrows {
+				if file.test && !a.tests || !within(file.dir, a.from) || len(a.except) > 0 && within(file.dir, a.except) {
+					continue
+				}
+				if matches(imported, a.to) {
+					t.Errorf("%s/%s imports %s: %s", file.dir, filepath.Base(file.path), imported, a.why)
+				}
+			}
+		}
+	}
+}
+
+// Libraries report through errors and events: a print or an exit in one of them can be neither tested nor redirected.
+func TestNothingBelowCmdPrintsOrExits(t *testing.T) {
+	forbidden := map[string]bool{"fmt.Print": true, "fmt.Println": true, "fmt.Printf": true, "os.Exit": true, "log.Fatal": true, "log.Fatalf": true, "log.Println": true, "log.Printf": true}
+	for _, file := range goFiles(t) {
+		if file.test || within(file.dir, []string{"cmd", "examples", "templates"}) {
+			continue
+		}
+		set := token.NewFileSet()
+		syntax, err := parser.ParseFile(set, file.path, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if syntax.Name.Name == "main" {
+			continue // a generator
+		}
+		ast.Inspect(syntax, func(n ast.Node) bool {
+			call, ok := n.(*ast.CallExpr)
+			if !ok {
+				return true
+			}
+			if sel, ok := call.Fun.(*ast.SelectorExpr); ok {
+				if pkg, ok := sel.X.(*ast.Ident); ok && forbidden[pkg.Name+"."+sel.Sel.Name] {
+					t.Errorf("%s: %s.%s", set.Position(call.Pos()), pkg.Name, sel.Sel.Name)
+				}
+			}
+			return true
+		})
+	}
+}
+
+type goFile struct {
+	path string
+	dir  string // slash-separated, from the root of the repository
+	test bool
+}
+
+func goFiles(t *testing.T) []goFile {
+	t.Helper()
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var files []goFile
+	err = filepath.WalkDir(root, func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			if base := d.Name(); name != root && (strings.HasPrefix(base, ".") || base == "bin" || base == "dist" || base == "testdata" || base == "internal_deps") {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		if filepath.Ext(name) != ".go" {
+			return nil
+		}
+		dir, err := filepath.Rel(root, filepath.Dir(name))
+		files = append(files, goFile{path: name, dir: filepath.ToSlash(dir), test: strings.HasSuffix(name, "_test.go")})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(files) < 10 {
+		t.Fatalf("found only %d Go files below %s", len(files), root)
+	}
+	return files
+}
+
+func within(dir string, parents []string) bool {
+	for _, p := range parents {
+		if p == "" || dir == p || strings.HasPrefix(dir, p+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+func matches(imported string, to []string) bool {
+	for _, t := range to {
+		if imported == path.Clean(t) || strings.HasPrefix(imported, strings.TrimSuffix(t, "/")+"/") {
+			return true
+		}
+	}
+	return false
+}
