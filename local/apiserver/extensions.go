@@ -1,0 +1,35 @@
+package apiserver
+
+import (
+	"fmt"
+
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	apiextensions "k8s.io/apiextensions-apiserver/pkg/apiserver"
+	generatedopenapi "k8s.io/apiextensions-apiserver/pkg/generated/openapi"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apiserver/pkg/endpoints/openapi"
+	genericapiserver "k8s.io/apiserver/pkg/server"
+	"k8s.io/apiserver/pkg/util/webhook"
+)
+
+// newExtensions makes the server of CustomResourceDefinitions and of the kinds they define. It is the end of the chain.
+func newExtensions(shared genericapiserver.Config, backend backend, reach *reach) (*apiextensions.CustomResourceDefinitions, error) {
+	shared.PostStartHooks = map[string]genericapiserver.PostStartHookConfigEntry{}
+	shared.RESTOptionsGetter = codecOptions{apiextensions.Codecs.LegacyCodec(apiextensionsv1.SchemeGroupVersion), backend}
+	shared.MergedResourceConfig = apiextensions.DefaultAPIResourceConfigSource()
+	shared.OpenAPIV3Config = genericapiserver.DefaultOpenAPIV3Config(generatedopenapi.GetOpenAPIDefinitions, openapi.NewDefinitionNamer(apiextensions.Scheme))
+	config := &apiextensions.Config{
+		GenericConfig: &genericapiserver.RecommendedConfig{Config: shared},
+		ExtraConfig: apiextensions.ExtraConfig{
+			CRDRESTOptionsGetter: codecOptions{unstructured.UnstructuredJSONScheme, backend},
+			MasterCount:          1,
+			ServiceResolver:      reach.resolver(),
+			AuthResolverWrapper:  webhook.NewDefaultAuthenticationInfoResolverWrapper(reach.transport(), nil, shared.LoopbackClientConfig, shared.TracerProvider),
+		},
+	}
+	s, err := config.Complete().New(genericapiserver.NewEmptyDelegate())
+	if err != nil {
+		return nil, fmt.Errorf("make server of custom resources: %w", err)
+	}
+	return s, nil
+}
