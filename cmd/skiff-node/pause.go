@@ -6,15 +6,19 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"skiff.local/skiff/cmd/skiff-node/agent"
 )
 
 // pause holds a pod's namespaces open: it reaps the orphans that a shared PID namespace hands to its first process and
-// leaves at once when asked, since nothing in it needs saving.
+// leaves at once when asked, since nothing in it needs saving. Meanwhile it serves the node's file work on the pod's
+// volumes over standard input.
 func pause([]string) int {
 	signals := make(chan os.Signal, 8)
 	// SIGHUP comes with a lost terminal and must not end a pod.
 	signal.Ignore(syscall.SIGHUP)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGCHLD)
+	go agent.Serve(os.Stdin, os.Stdout)
 	for sig := range signals {
 		if sig != syscall.SIGCHLD {
 			return 0

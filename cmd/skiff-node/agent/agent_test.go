@@ -1,0 +1,95 @@
+//go:build linux
+
+package agent
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"skiff.local/skiff/runtime/volume/wire"
+)
+
+func publishFiles(t *testing.T, dir string, files ...wire.File) bool {
+	t.Helper()
+	res := runAll([]wire.Op{{Kind: wire.Publish, Path: dir, UID: wire.Unset, GID: wire.Unset, Files: files}})
+	if res[0].Err != "" {
+		t.Fatal(res[0].Err)
+	}
+	return res[0].Changed
+}
+
+func file(path, data string) wire.File {
+	return wire.File{Path: path, Data: []byte(data), Mode: 0o644, UID: wire.Unset, GID: wire.Unset}
+}
+
+func TestPublishReplacesEverythingThroughOneLink(t *testing.T) {
+	dir := t.TempDir()
+	if !publishFiles(t, dir, file("a", "1"), file("d/b", "2")) {
+		t.Fatal("first publish changed nothing")
+	}
+	if publishFiles(t, dir, file("a", "1"), file("d/b", "2")) {
+		t.Error("publishing the same again changed something")
+	}
+	if !publishFiles(t, dir, file("a", "3")) {
+		t.Error("new content changed nothing")
+	}
+	got, err := os.ReadFile(filepath.Join(dir, "a"))
+	if err != nil || string(got) != "3" {
+		t.Errorf("a = %q, %v", got, err)
+	}
+	if _, err := os.Lstat(filepath.Join(dir, "d")); !os.IsNotExist(err) {
+		t.Errorf("the link of a removed directory stayed: %v", err)
+	}
+	entries, _ := os.ReadDir(dir)
+	if len(entries) != 3 { // ..data, one timestamp, a
+		t.Errorf("left behind: %v", entries)
+	}
+}
+
+func TestMkdirDoesNotFollowALinkOutOfTheVolume(t *testing.T) {
+	dir, outside := t.TempDir(), t.TempDir()
+	if err := os.Symlink(outside, filepath.Join(dir, "link")); err != nil {
+		t.Fatal(err)
+	}
+	res := runAll([]wire.Op{
+		{Kind: wire.Mkdir, Root: dir, Path: "x/y", Mode: 0o750, UID: wire.Unset, GID: wire.Unset},
+		{Kind: wire.Mkdir, Root: dir, Path: "link/evil", Mode: 0o750, UID: wire.Unset, GID: wire.Unset},
+		{Kind: wire.Resolve, Root: dir, Path: "link"},
+	})
+	if res[0].Err != "" {
+		t.Error(res[0].Err)
+	}
+	if res[1].Err == "" || res[2].Err == "" {
+		t.Errorf("a link led out of the volume: %+v", res)
+	}
+	if entries, _ := os.ReadDir(outside); len(entries) > 0 {
+		t.Errorf("made outside of the volume: %v", entries)
+	}
+}
+
+func TestARequestAfterATornOneIsAnswered(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	outR, outW, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	go Serve(r, outW)
+	whole := wire.AppendRequest(nil, 5, []wire.Op{{Kind: wire.Stat, Path: "/"}})
+	if _, err := w.Write(whole[:len(whole)-3]); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(frameTimeout + 200*time.Millisecond)
+	if _, err := w.Write(wire.AppendRequest(nil, 6, []wire.Op{{Kind: wire.Stat, Path: "/"}})); err != nil {
+		t.Fatal(err)
+	}
+	got, err := wire.ReadResponse(outR, 6)
+	if err != nil || !bytes.Equal(got[0].Data, []byte(wire.IsDirectory)) {
+		t.Errorf("%+v, %v", got, err)
+	}
+}

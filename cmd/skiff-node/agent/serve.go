@@ -1,0 +1,78 @@
+//go:build linux
+
+package agent
+
+import (
+	"errors"
+	"io"
+	"os"
+	"syscall"
+	"time"
+
+	"skiff.local/skiff/runtime/volume/wire"
+)
+
+// frameTimeout bounds the time from a request's first byte to its last. Chosen: a request crosses the engine in
+// milliseconds, and the daemon waits longer than this before it asks again.
+const frameTimeout = 2 * time.Second
+
+// Serve answers requests until in ends. It is meant for its own goroutine.
+func Serve(in *os.File, out io.Writer) {
+	stream := pollable(in)
+	for {
+		_ = stream.SetReadDeadline(time.Time{})
+		id, ops, err := wire.ReadRequest(stream, func() { _ = stream.SetReadDeadline(time.Now().Add(frameTimeout)) })
+		switch {
+		case err == nil:
+			_, _ = out.Write(wire.AppendResponse(nil, id, runAll(ops)))
+		case errors.Is(err, wire.ErrCorrupt), errors.Is(err, os.ErrDeadlineExceeded):
+			// The node died while it wrote: drop what came and wait for the next request.
+		default:
+			return
+		}
+	}
+}
+
+// pollable gives f read deadlines, which the runtime only does for descriptors that are non-blocking when it meets them.
+func pollable(f *os.File) *os.File {
+	fd, err := syscall.Dup(int(f.Fd()))
+	if err != nil || syscall.SetNonblock(fd, true) != nil {
+		return f
+	}
+	return os.NewFile(uintptr(fd), f.Name())
+}
+
+// runAll runs the operations in order. One that fails doesn't keep the others from running: the node decides what it needs.
+func runAll(ops []wire.Op) []wire.Result {
+	results := make([]wire.Result, len(ops))
+	for i := range ops {
+		if err := run(&ops[i], &results[i]); err != nil {
+			results[i].Err = err.Error()
+		}
+	}
+	return results
+}
+
+func run(op *wire.Op, res *wire.Result) error {
+	switch op.Kind {
+	case wire.Publish:
+		return publish(op, res)
+	case wire.Prepare:
+		return prepare(op, res)
+	case wire.Mkdir:
+		return mkdir(op)
+	case wire.Touch:
+		return touch(op)
+	case wire.WriteFile:
+		return overwrite(op)
+	case wire.ReadFile:
+		return readTail(op, res)
+	case wire.Usage:
+		return usage(op, res)
+	case wire.Stat:
+		return stat(op, res)
+	case wire.Resolve:
+		return resolve(op, res)
+	}
+	return errors.ErrUnsupported
+}
