@@ -49,10 +49,6 @@ var arrows = []arrow{
 		why: "flags, colours and kubectl are the command line's",
 	},
 	{
-		from: []string{""}, except: []string{"local/store"}, to: []string{"go.etcd.io/bbolt"},
-		why: "what is on disk is the store's alone",
-	},
-	{
 		from: []string{"cmd/skiff-node"}, to: []string{"k8s.io/", module + "runtime/docker", module + "runtime/pod", module + "watch"},
 		why: "the helper is embedded twice and runs in every pod: it stays a few megabytes",
 	},

@@ -1,0 +1,73 @@
+package e2e
+
+import (
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+// An acknowledged write survives the daemon's sudden end, and no container notices it.
+func TestAKilledDaemonComesBackToRunningPods(t *testing.T) {
+	ensureStarted(t)
+	namespace(t, "killed")
+	kubectl(t, "create", "deployment", "survivor", "--image="+shared.image+":0.1", "--replicas=3")
+	kubectl(t, "rollout", "status", "deployment/survivor", "--timeout=90s")
+	kubectl(t, "expose", "deployment", "survivor", "--port=80", "--type=NodePort")
+	url := nodePortURL(t, "survivor")
+	eventuallyServes(t, url, "version 0.1")
+	settled := containers(t)
+
+	pid := readStatus(t).Daemon.PID
+	kubectl(t, "create", "configmap", "last-words", "--from-literal=a=b")
+	process, err := os.FindProcess(pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 10*time.Second, func() string {
+		if readStatus(t).Running {
+			return "status says that a killed daemon runs"
+		}
+		return ""
+	})
+
+	skiff(t, "start")
+	if got := jsonpath(t, "{.data.a}", "configmap", "last-words"); got != "b" {
+		t.Errorf("the last acknowledged write is gone: %q", got)
+	}
+	eventuallyServes(t, url, "version 0.1")
+	kubectl(t, "rollout", "status", "deployment/survivor", "--timeout=30s")
+	if now := containers(t); now != settled {
+		t.Errorf("containers changed:\nbefore\n%safter\n%s", settled, now)
+	}
+	restarts := kubectl(t, "get", "pods", "-o", "jsonpath={.items[*].status.containerStatuses[*].restartCount}")
+	if strings.Trim(restarts, "0 ") != "" {
+		t.Errorf("restart counts: %q", restarts)
+	}
+}
+
+func TestStopKeepsTheObjectsAndStartBringsThePodsBack(t *testing.T) {
+	ensureStarted(t)
+	namespace(t, "stopped")
+	kubectl(t, "create", "deployment", "web", "--image="+shared.image+":0.1")
+	kubectl(t, "rollout", "status", "deployment/web", "--timeout=90s")
+	skiff(t, "stop")
+	if left := containers(t); left != "" {
+		t.Errorf("containers run on after stop:\n%s", left)
+	}
+	if r := try(t, shared.bin, "status"); r.code != 8 || !strings.Contains(r.out, "not running") {
+		t.Errorf("status of a stopped cluster: %s", r)
+	}
+	if r := try(t, shared.bin, "stop"); r.code != 0 {
+		t.Errorf("a second stop: %s", r)
+	}
+	// A verb that needs the cluster starts it, and says so.
+	r := try(t, shared.bin, "get", "deployment", "web", "-n", "stopped")
+	if r.code != 0 || !strings.Contains(r.errOut, "skiff is not running: starting it") && !strings.Contains(r.errOut, "starting it") {
+		t.Errorf("a verb on a stopped cluster: %s", r)
+	}
+	eventuallyPrints(t, "1/1", "get", "deployment", "web")
+}
