@@ -95,8 +95,7 @@ func Restore(path string) (CopyInfo, error) {
 		return CopyInfo{}, fmt.Errorf("restore the store %s: the copy can't be used: %w", path, err)
 	}
 	info := CopyInfo{Path: copyPath(path), Time: st.ModTime(), Revision: l.state.revision, Objects: l.state.tree.Len()}
-	l.state.revision += revisionGap
-	l.state.history = history{compacted: l.state.revision}
+	l.state.setBase(l.state.revision + revisionGap)
 	w, err := journal.NewWriter(path, formatVersion)
 	if err != nil {
 		return CopyInfo{}, fmt.Errorf("restore the store: %w", err)

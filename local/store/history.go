@@ -11,13 +11,23 @@ import (
 // headers of a deletion or of an object that only the history still holds (measured, 64-bit).
 const changeOverhead = 192
 
-// history is the changes after the revision compacted, without a gap: the change of revision r is at index
-// r - compacted - 1.
+// firstRevision is etcd's revision of an empty store; it belongs to no change.
+const firstRevision = 1
+
+// history is all changes after the revision compacted. There is one for each revision.
 type history struct {
 	compacted int64
 	changes   []change
 	bytes     int64 // memory that is held for the history alone
 	limit     int64 // of bytes; 0: none
+}
+
+// newHistory begins where there is a state of a revision, but not what led to it.
+func newHistory(revision int64) history {
+	if revision == firstRevision {
+		return history{} // all is known of an empty store
+	}
+	return history{compacted: revision}
 }
 
 func cost(c change) int64 { return size(c.prev) + changeOverhead }
@@ -48,7 +58,10 @@ func (h *history) drop(n int) {
 }
 
 // compact forgets all changes up to a revision.
-func (h *history) compact(revision int64) { h.drop(int(revision - h.compacted)) }
+func (h *history) compact(revision int64) {
+	h.drop(len(h.changes) - len(h.since(revision+1)))
+	h.compacted = max(h.compacted, revision)
+}
 
 // olderThan returns the newest revision that was made before a time in Unix seconds, or compacted where all are younger.
 func (h *history) olderThan(at int64) int64 {
@@ -63,11 +76,11 @@ func (h *history) olderThan(at int64) int64 {
 
 // since returns the changes from a revision on; the caller has checked that it is not compacted.
 func (h *history) since(revision int64) []change {
-	i := revision - h.compacted - 1
-	if i >= int64(len(h.changes)) {
+	if len(h.changes) == 0 {
 		return nil
 	}
-	return h.changes[max(i, 0):]
+	i := revision - h.changes[0].kv.ModRevision
+	return h.changes[min(max(i, 0), int64(len(h.changes))):]
 }
 
 // older is an object as it was; kv is nil where it did not exist.

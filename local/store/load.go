@@ -58,7 +58,7 @@ func (l *loader) base(payload []byte) (err error) {
 	if !l.headed {
 		l.headed = true
 		l.state.revision, l.objects, err = l.dec.head(payload)
-		l.state.history.compacted = l.state.revision
+		l.state.setBase(l.state.revision)
 		return err
 	}
 	return l.dec.base(payload, l.state.load)

@@ -31,7 +31,7 @@ type snapshot struct {
 func (s *Store) snapshot() snapshot {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return s.state.snapshot(s.state.history.compacted)
+	return s.state.snapshot(max(s.state.history.compacted, firstRevision))
 }
 
 func (s *state) snapshot(revision int64) snapshot {

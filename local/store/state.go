@@ -20,10 +20,7 @@ type state struct {
 }
 
 func newState() *state {
-	// etcd's first revision is 1, and belongs to no change.
-	s := &state{revision: 1, tree: btree.NewG(32, byKey), leases: newLeases()}
-	s.history.compacted = 1
-	return s
+	return &state{revision: firstRevision, tree: btree.NewG(32, byKey), leases: newLeases()}
 }
 
 func byKey(a, b *mvccpb.KeyValue) bool { return bytes.Compare(a.Key, b.Key) < 0 }
@@ -130,6 +127,13 @@ func (s *state) ascend(r span, old []older, take func(*mvccpb.KeyValue)) {
 	for len(old) > 0 {
 		takeOld()
 	}
+}
+
+// setBase says that the objects are those of a revision, with no history before.
+func (s *state) setBase(revision int64) {
+	limit := s.history.limit
+	s.revision, s.history = revision, newHistory(revision)
+	s.history.limit = limit
 }
 
 // load puts an object of the base in place. Objects come in the order of their keys.

@@ -80,6 +80,13 @@ func (f frameHeader) put(b []byte, id uint64) {
 	binary.LittleEndian.PutUint32(b[20:], headerSum(b, id))
 }
 
+// appendFrame appends a whole frame.
+func appendFrame(b []byte, k kind, seq uint32, payload []byte, id uint64) []byte {
+	var h [frameHeaderSize]byte
+	frameHeader{kind: k, seq: seq, length: uint32(len(payload)), crc: crc32.Checksum(payload, castagnoli)}.put(h[:], id)
+	return append(append(b, h[:]...), payload...)
+}
+
 func headerSum(b []byte, id uint64) uint32 {
 	return crc32.Update(uint32(id)^uint32(id>>32), castagnoli, b[:20])
 }

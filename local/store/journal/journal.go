@@ -3,17 +3,38 @@ package journal
 import (
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
 	"io/fs"
 	"os"
 	"time"
 )
 
+// file is what a journal does with its file while it is open; tests lose power and fill disks there.
+type file interface {
+	io.ReaderAt
+	io.WriterAt
+	Truncate(size int64) error
+	Sync() error
+	Close() error
+}
+
+// diskFile is the real one.
+type diskFile struct{ *os.File }
+
+func (f diskFile) Sync() error { return syncData(f.File) }
+
+func openFile(path string) (file, error) {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open journal: %w", err)
+	}
+	return diskFile{f}, nil
+}
+
 // Journal is an open journal file. Its methods belong to one goroutine at a time.
 type Journal struct {
 	path  string
-	file  *os.File
+	file  file
 	mark  *mark
 	hdr   header
 	seq   uint32
@@ -21,7 +42,6 @@ type Journal struct {
 	dirty bool  // a failed append may have left bytes after size
 	named bool  // the directory entry that leads to the file is durable
 	buf   []byte
-	sync  func(*os.File) error
 	torn  int64
 	last  time.Duration
 }
@@ -34,7 +54,7 @@ func Open(path string, format uint32, create func(*Writer), h Handler) (*Journal
 	if err != nil {
 		return nil, err
 	}
-	j := &Journal{path: path, mark: m, sync: syncData}
+	j := &Journal{path: path, mark: m}
 	if err := j.open(format, create, h); err != nil {
 		if j.file != nil {
 			_ = j.file.Close()
@@ -46,7 +66,7 @@ func Open(path string, format uint32, create func(*Writer), h Handler) (*Journal
 
 func (j *Journal) open(format uint32, create func(*Writer), h Handler) error {
 	acked := j.mark.read()
-	f, err := os.OpenFile(j.path, os.O_RDWR, 0)
+	st, err := os.Stat(j.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if acked.length > 0 {
 			return &DamageError{Path: j.path, Reason: fmt.Sprintf("the file is gone, but %d bytes had been acknowledged", acked.length)}
@@ -54,16 +74,19 @@ func (j *Journal) open(format uint32, create func(*Writer), h Handler) error {
 		if err := j.create(format, create); err != nil {
 			return err
 		}
-		f, err = os.OpenFile(j.path, os.O_RDWR, 0)
+		st, err = os.Stat(j.path)
 	}
 	if err != nil {
 		return fmt.Errorf("open journal: %w", err)
 	}
-	j.file = f
-	c, err := read(j.path, f, acked, h)
+	if j.file, err = openFile(j.path); err != nil {
+		return err
+	}
+	c, err := read(j.path, j.file, st.Size(), acked, h)
 	if err != nil {
 		return err
 	}
+	_ = os.Remove(j.path + newSuffix) // an interrupted Writer's; nothing refers to it
 	j.hdr, j.seq, j.size, j.torn = c.hdr, c.seq, c.good, c.torn
 	// What was read may so far only be in the page cache, if the last process was killed between write and sync. From
 	// here on it counts as acknowledged: readers see it.
@@ -71,7 +94,7 @@ func (j *Journal) open(format uint32, create func(*Writer), h Handler) error {
 	if err := j.repair(); err != nil {
 		return err
 	}
-	if err := j.sync(j.file); err != nil {
+	if err := j.file.Sync(); err != nil {
 		return fmt.Errorf("sync journal: %w", err)
 	}
 	j.note()
@@ -97,30 +120,23 @@ func (j *Journal) Append(payload []byte) error {
 	if err := j.repair(); err != nil {
 		return fmt.Errorf("append to %s: %w: %w", j.path, ErrBroken, err)
 	}
-	n := frameHeaderSize + len(payload)
-	if cap(j.buf) < n {
-		j.buf = make([]byte, n, n+n/4)
+	b := appendFrame(j.buf[:0], kindBatch, j.seq, payload, j.hdr.id)
+	if cap(b) <= 1<<20 {
+		j.buf = b // a large batch shall not hold its memory for good
 	}
-	b := j.buf[:n]
-	copy(b[frameHeaderSize:], payload)
-	frameHeader{kind: kindBatch, seq: j.seq, length: uint32(len(payload)), crc: crc32.Checksum(payload, castagnoli)}.put(b, j.hdr.id)
-
 	start := time.Now()
 	j.dirty = true
 	if _, err := j.file.WriteAt(b, j.size); err != nil {
 		return j.undo(err)
 	}
-	if err := j.sync(j.file); err != nil {
+	if err := j.file.Sync(); err != nil {
 		return j.undo(err)
 	}
 	j.dirty = false
 	j.last = time.Since(start)
-	j.size += int64(n)
+	j.size += int64(len(b))
 	j.seq++
 	j.note()
-	if cap(j.buf) > 1<<20 {
-		j.buf = nil // one large batch should not hold its memory for good
-	}
 	return nil
 }
 
@@ -148,7 +164,7 @@ func (j *Journal) repair() error {
 	if err := j.file.Truncate(j.size); err != nil {
 		return fmt.Errorf("cut off unacknowledged bytes: %w", err)
 	}
-	if err := j.sync(j.file); err != nil {
+	if err := j.file.Sync(); err != nil {
 		return fmt.Errorf("sync after cutting off unacknowledged bytes: %w", err)
 	}
 	j.dirty = false
@@ -181,10 +197,10 @@ func (j *Journal) Replace(w *Writer, since int64) error {
 		return fmt.Errorf("close journal: %w", err)
 	}
 	err := w.rename()
-	f, oerr := os.OpenFile(j.path, os.O_RDWR, 0)
+	f, oerr := openFile(j.path)
 	if oerr != nil {
-		// The next Append fails on the closed file and says so; nothing acknowledged is lost.
-		return errors.Join(err, fmt.Errorf("open journal: %w", oerr))
+		// Appends fail on the closed file from here on, and say so; nothing acknowledged is lost.
+		return errors.Join(err, oerr)
 	}
 	j.file = f
 	if err != nil && !w.done {
@@ -197,18 +213,10 @@ func (j *Journal) Replace(w *Writer, since int64) error {
 }
 
 func (j *Journal) copyBatches(w *Writer, since int64) error {
-	r := &reader{path: j.path, size: j.size, off: since, hdr: j.hdr}
-	var first [frameHeaderSize]byte
-	if since < j.size {
-		if _, err := j.file.ReadAt(first[:], since); err != nil {
-			return fmt.Errorf("read journal: %w", err)
-		}
-	}
-	fh, _ := parseFrameHeader(first[:], j.hdr.id)
-	seq := fh.seq
-	r.in = newSectionReader(j.file, since, j.size)
-	for ; r.off < j.size; seq++ {
-		h, payload, err := r.frame(seq)
+	r := newReader(j.path, j.file, since, j.size)
+	r.hdr = j.hdr
+	for r.off < r.size {
+		h, payload, err := r.frame(anySeq)
 		if err != nil {
 			return r.damage("%v", err)
 		}
@@ -222,5 +230,3 @@ func (j *Journal) copyBatches(w *Writer, since int64) error {
 func (j *Journal) Close() error {
 	return errors.Join(j.repair(), j.file.Close(), j.mark.release())
 }
-
-var _ io.Closer = (*Journal)(nil)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
-	"math"
 	"os"
 )
 
@@ -36,36 +35,44 @@ func Read(path string, h Handler) error {
 		return fmt.Errorf("open journal: %w", err)
 	}
 	defer f.Close()
-	c, err := read(path, f, noted{}, h)
+	st, err := f.Stat()
+	if err != nil {
+		return fmt.Errorf("stat journal: %w", err)
+	}
+	c, err := read(path, f, st.Size(), noted{}, h)
 	if err == nil && c.torn > 0 {
 		return &DamageError{Path: path, Offset: c.good, Reason: "the last frame is incomplete"}
 	}
 	return err
 }
 
+// anySeq stands for whatever number a frame has.
+const anySeq = -1
+
+// errMisplaced is the reason of a frame that is whole, but not the next one: no interrupted write leaves that.
+var errMisplaced = errors.New("is in the place of frame")
+
+// reader reads one frame after the other.
 type reader struct {
 	path string
+	file io.ReaderAt
 	in   *bufio.Reader
-	off  int64
+	off  int64 // where the next frame begins
 	size int64
 	hdr  header
 	buf  []byte
 }
 
-func newSectionReader(f *os.File, from, to int64) *bufio.Reader {
-	return bufio.NewReaderSize(io.NewSectionReader(f, from, to-from), 64<<10)
+func newReader(path string, f io.ReaderAt, from, size int64) *reader {
+	return &reader{path: path, file: f, in: bufio.NewReaderSize(io.NewSectionReader(f, from, size-from), 256<<10), off: from, size: size}
 }
 
 func (r *reader) damage(format string, args ...any) error {
 	return &DamageError{Path: r.path, Offset: r.off, Reason: fmt.Sprintf(format, args...)}
 }
 
-func read(path string, f *os.File, acked noted, h Handler) (contents, error) {
-	st, err := f.Stat()
-	if err != nil {
-		return contents{}, fmt.Errorf("stat journal: %w", err)
-	}
-	r := &reader{path: path, in: bufio.NewReaderSize(f, 256<<10), size: st.Size()}
+func read(path string, f io.ReaderAt, size int64, acked noted, h Handler) (contents, error) {
+	r := newReader(path, f, 0, size)
 	if err := r.header(h); err != nil {
 		return contents{}, err
 	}
@@ -74,18 +81,10 @@ func read(path string, f *os.File, acked noted, h Handler) (contents, error) {
 		acked.length = 0
 	}
 	for inBase := true; inBase || r.off < r.size; c.seq++ {
-		fh, payload, reason := r.frame(c.seq)
-		switch {
-		case reason == nil:
-		case inBase || r.off < acked.length:
-			return contents{}, r.damage("%v", reason)
-		default:
-			rest, err := r.rest(f)
-			if err != nil {
+		fh, payload, reason := r.frame(int64(c.seq))
+		if reason != nil {
+			if err := r.checkTorn(reason, inBase, acked.length); err != nil {
 				return contents{}, err
-			}
-			if hasFrame(rest, r.hdr.id) {
-				return contents{}, r.damage("%v, although more was written after it", reason)
 			}
 			c.good, c.torn = r.off, r.size-r.off
 			return c, nil
@@ -116,7 +115,7 @@ func (r *reader) header(h Handler) error {
 }
 
 // frame reads the frame at r.off. The error is the reason why there is none, not a failure to read.
-func (r *reader) frame(seq uint32) (frameHeader, []byte, error) {
+func (r *reader) frame(seq int64) (frameHeader, []byte, error) {
 	var b [frameHeaderSize]byte
 	if r.size-r.off < frameHeaderSize {
 		return frameHeader{}, nil, errors.New("the file ends within a frame")
@@ -128,8 +127,8 @@ func (r *reader) frame(seq uint32) (frameHeader, []byte, error) {
 	switch {
 	case !ok:
 		return h, nil, errors.New("there is no valid frame header")
-	case h.seq != seq:
-		return h, nil, fmt.Errorf("frame %d is there instead of frame %d", h.seq, seq)
+	case seq != anySeq && int64(h.seq) != seq:
+		return h, nil, fmt.Errorf("frame %d %w %d", h.seq, errMisplaced, seq)
 	case int64(h.length) > r.size-r.off-frameHeaderSize:
 		return h, nil, errors.New("the file ends within a frame")
 	}
@@ -146,13 +145,19 @@ func (r *reader) frame(seq uint32) (frameHeader, []byte, error) {
 	return h, p, nil
 }
 
-// rest returns all after the first byte of the unreadable frame at r.off.
-func (r *reader) rest(f *os.File) ([]byte, error) {
-	b, err := io.ReadAll(io.NewSectionReader(f, r.off+1, math.MaxInt64-r.off-1))
-	if err != nil {
-		return nil, fmt.Errorf("read journal: %w", err)
+// checkTorn returns nil if the unreadable frame at r.off can be the remains of a write that was never acknowledged.
+func (r *reader) checkTorn(reason error, inBase bool, acked int64) error {
+	if inBase || r.off < acked || errors.Is(reason, errMisplaced) {
+		return r.damage("%v", reason)
 	}
-	return b, nil
+	rest, err := io.ReadAll(io.NewSectionReader(r.file, r.off+1, r.size-r.off-1))
+	if err != nil {
+		return fmt.Errorf("read journal: %w", err)
+	}
+	if hasFrame(rest, r.hdr.id) {
+		return r.damage("%v, although more was written after it", reason)
+	}
+	return nil
 }
 
 func deliver(h Handler, k kind, inBase bool, payload []byte) error {

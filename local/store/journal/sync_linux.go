@@ -9,8 +9,7 @@ import (
 // includes the length, but not the times: measured 0.17 ms against 0.23 for fsync on ext4.
 func syncData(f *os.File) error {
 	for {
-		err := syscall.Fdatasync(int(f.Fd()))
-		if err != syscall.EINTR {
+		if err := syscall.Fdatasync(int(f.Fd())); err != syscall.EINTR {
 			return os.NewSyscallError("fdatasync", err)
 		}
 	}

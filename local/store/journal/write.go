@@ -10,6 +10,9 @@ import (
 	"os"
 )
 
+// newSuffix is what a file is called beside path while it is written.
+const newSuffix = ".new"
+
 // Writer makes a whole new journal file beside the one that it will replace. It belongs to one goroutine.
 type Writer struct {
 	path string // of the finished file
@@ -22,14 +25,14 @@ type Writer struct {
 	done bool
 }
 
-// NewWriter begins a file that will get the name path when Commit succeeds. Until then it is path + ".new", which
-// an earlier interrupted writer may have left and which is replaced.
+// NewWriter begins a file that will get the name path when Commit succeeds. Until then it is path.new, which an earlier
+// interrupted writer may have left and which is replaced.
 func NewWriter(path string, format uint32) (*Writer, error) {
 	var id [8]byte
 	if _, err := rand.Read(id[:]); err != nil {
 		return nil, fmt.Errorf("choose journal id: %w", err)
 	}
-	f, err := os.OpenFile(path+".new", os.O_CREATE|os.O_TRUNC|os.O_RDWR, 0o600)
+	f, err := os.OpenFile(path+newSuffix, os.O_CREATE|os.O_TRUNC|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("create journal: %w", err)
 	}
