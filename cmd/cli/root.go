@@ -12,6 +12,7 @@ import (
 	"skiff.local/skiff/cmd/cli/completion"
 	"skiff.local/skiff/cmd/cli/daemon"
 	"skiff.local/skiff/cmd/cli/delete"
+	"skiff.local/skiff/cmd/cli/docs"
 	"skiff.local/skiff/cmd/cli/env"
 	"skiff.local/skiff/cmd/cli/exit"
 	"skiff.local/skiff/cmd/cli/iostreams"
@@ -51,8 +52,9 @@ or push. What docker build made is what a pod runs, and every NodePort answers o
   skiff up k8s/                 apply a directory and keep applying what you save
   skiff status                  what runs, where it answers, what is not well
   kubectl get pods              any Kubernetes client works: the context is "skiff"`,
-		SilenceErrors: true,
-		SilenceUsage:  true,
+		SilenceErrors:              true,
+		SuggestionsMinimumDistance: 2,
+		SilenceUsage:               true,
 		// Flags before the verb are the root's, so that -p means the profile there and what kubectl means after it.
 		TraverseChildren: true,
 		Args:             cobra.ArbitraryArgs,
@@ -103,6 +105,7 @@ or push. What docker build made is what a pod runs, and every NodePort answers o
 		version.NewCmd(e),
 		completion.NewCmd(e),
 		daemon.NewCmd(e),
+		docs.NewCmd(e),
 	)
 	for _, v := range kube.Verbs() {
 		root.AddCommand(mount.Stub(v))
