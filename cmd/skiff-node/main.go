@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"skiff.local/skiff/cmd/skiff-node/hello"
+	"skiff.local/skiff/cmd/skiff-node/relay"
 )
 
 // version is stamped by the linker (-X main.version=…).
@@ -18,6 +19,12 @@ type command func(args []string) int
 func commands() map[string]command {
 	return map[string]command{
 		"pause": pause,
+		"kill":  kill,
+		"dial":  dial,
+		"relay": func(args []string) int { return relay.Main(args, os.Stderr) },
+		"connect": func(args []string) int {
+			return relay.Connect(args, os.Stdin, os.Stdout, os.Stderr)
+		},
 		"hello": func(args []string) int { return hello.Main(args, os.Getenv, os.Stdout, os.Stderr) },
 		"version": func([]string) int {
 			fmt.Println(version)
@@ -38,6 +45,6 @@ func main() {
 }
 
 func usage() int {
-	fmt.Fprintln(os.Stderr, "usage: skiff-node pause | hello [flags] | version")
+	fmt.Fprintln(os.Stderr, "usage: skiff-node pause | relay [flags] | connect [flags] | hello [flags] | version")
 	return 2
 }

@@ -1,0 +1,386 @@
+//go:build linux
+
+package rules
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/binaryutil"
+	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
+
+	"skiff.local/skiff/local/network/relayproto"
+)
+
+const tableName = "skiff"
+
+// maxBatch bounds the messages of one transaction: the kernel acknowledges each, and the acknowledgements must fit into
+// the socket's receive buffer (about 270 at the default of 208 KB).
+const maxBatch = 150
+
+// A Table is the relay's nftables table. It is not safe for concurrent use.
+type Table struct {
+	conn     *nftables.Conn
+	table    *nftables.Table
+	services *nftables.Set
+	node     netip.Addr
+	host     netip.AddrPort
+	reserved map[front]bool
+
+	desired map[relayproto.Key]relayproto.Service
+	current map[relayproto.Key]compiled
+	owner   map[front]relayproto.Key // which Service a map element belongs to
+	queued  int                      // messages since the last flush, roughly
+}
+
+// Reserve names a port that the relay itself listens on.
+type Reserve struct {
+	Addr     netip.AddrPort
+	Protocol relayproto.Protocol
+}
+
+// Options say what the table must know about the relay.
+type Options struct {
+	Node     netip.Addr // the relay's own address, on which node ports answer
+	Reserved []Reserve  // what the relay listens on itself
+	// Host is where connections to any TCP port of Host's address go; invalid for none.
+	Host netip.AddrPort
+}
+
+// Open makes the table, empty.
+func Open(o Options) (*Table, error) {
+	conn, err := nftables.New(nftables.AsLasting())
+	if err != nil {
+		return nil, fmt.Errorf("open nftables: %w", err)
+	}
+	t := &Table{
+		conn: conn, node: o.Node, host: o.Host, reserved: map[front]bool{},
+		desired: map[relayproto.Key]relayproto.Service{},
+	}
+	for _, r := range o.Reserved {
+		t.reserved[front{r.Addr.Addr(), r.Protocol, r.Addr.Port()}] = true
+	}
+	if err := t.reset(); err != nil {
+		conn.CloseLasting()
+		return nil, err
+	}
+	return t, nil
+}
+
+// Close releases the netlink socket and leaves the rules in force.
+func (t *Table) Close() error { return t.conn.CloseLasting() }
+
+// Len is the number of Services in the table.
+func (t *Table) Len() int { return len(t.current) }
+
+// reset replaces whatever the table holds by its frame: the map and the chains that hang on the kernel's hooks.
+func (t *Table) reset() error {
+	t.current = map[relayproto.Key]compiled{}
+	t.owner = map[front]relayproto.Key{}
+	table := &nftables.Table{Name: tableName, Family: nftables.TableFamilyIPv4}
+	// Adding first makes the removal succeed whether or not the table was there.
+	t.conn.AddTable(table)
+	t.conn.DelTable(table)
+	t.table = t.conn.AddTable(table)
+
+	t.services = &nftables.Set{
+		Table: t.table, Name: "services", IsMap: true, Concatenation: true,
+		KeyType:  nftables.MustConcatSetType(nftables.TypeIPAddr, nftables.TypeInetProto, nftables.TypeInetService),
+		DataType: nftables.TypeVerdict,
+	}
+	if err := t.conn.AddSet(t.services, nil); err != nil {
+		return fmt.Errorf("describe the map of services: %w", err)
+	}
+	for name, hook := range map[string]*nftables.ChainHook{
+		"prerouting": nftables.ChainHookPrerouting, "output": nftables.ChainHookOutput,
+	} {
+		chain := t.conn.AddChain(&nftables.Chain{
+			Name: name, Table: t.table, Type: nftables.ChainTypeNAT, Hooknum: hook, Priority: nftables.ChainPriorityNATDest,
+		})
+		t.addRule(chain, lookupService(t.services)...)
+		if t.host.IsValid() {
+			t.addRule(chain, redirectHost(t.host)...)
+		}
+	}
+	postrouting := t.conn.AddChain(&nftables.Chain{
+		Name: "postrouting", Table: t.table, Type: nftables.ChainTypeNAT,
+		Hooknum: nftables.ChainHookPostrouting, Priority: nftables.ChainPriorityNATSource,
+	})
+	t.addRule(postrouting, masqueradeForwarded()...)
+	// The relay forwards out of the interface that packets came in by, and the kernel would tell the sender to go there
+	// directly, which must not happen to an address that only the relay translates.
+	quiet := t.conn.AddChain(&nftables.Chain{
+		Name: "quiet", Table: t.table, Type: nftables.ChainTypeFilter,
+		Hooknum: nftables.ChainHookOutput, Priority: nftables.ChainPriorityFilter,
+	})
+	t.addRule(quiet, dropRedirects()...)
+	return t.flush("create the table")
+}
+
+func (t *Table) addRule(chain *nftables.Chain, exprs ...expr.Any) {
+	t.conn.AddRule(&nftables.Rule{Table: t.table, Chain: chain, Exprs: exprs})
+	t.queued++
+}
+
+func (t *Table) flush(doing string) error {
+	t.queued = 0
+	if err := t.conn.Flush(); err != nil {
+		return fmt.Errorf("nftables: %s: %w", doing, err)
+	}
+	return nil
+}
+
+// Apply makes the table serve set and stop serving removed. With full, set is everything. Services that could not be
+// applied are named in the error; the others are in force.
+func (t *Table) Apply(set []relayproto.Service, removed []relayproto.Key, full bool) error {
+	if full {
+		named := map[relayproto.Key]bool{}
+		for _, s := range set {
+			named[s.Key] = true
+		}
+		for key := range t.desired {
+			if !named[key] {
+				removed = append(removed, key)
+			}
+		}
+	}
+	var changes []*change
+	for _, key := range removed {
+		delete(t.desired, key)
+		changes = append(changes, planChange(key, t.current[key], compiled{}))
+	}
+	for _, s := range set {
+		t.desired[s.Key] = s
+		changes = append(changes, planChange(s.Key, t.current[s.Key], compile(s, t.node, t.reserved)))
+	}
+	if err := t.execute(changes); err != nil {
+		// The kernel and our idea of it may differ now: start over from what is wanted.
+		return t.rebuild(err)
+	}
+	return nil
+}
+
+func (t *Table) rebuild(cause error) error {
+	if err := t.reset(); err != nil {
+		return errors.Join(cause, err)
+	}
+	var failed error
+	for key, s := range t.desired {
+		if err := t.execute([]*change{planChange(key, compiled{}, compile(s, t.node, t.reserved))}); err != nil {
+			failed = errors.Join(failed, fmt.Errorf("service %s/%s: %w", key.Namespace, key.Name, err))
+		}
+	}
+	return failed
+}
+
+func (t *Table) execute(changes []*change) error {
+	var batch []*change
+	commit := func() error {
+		if len(batch) == 0 {
+			return nil
+		}
+		if err := t.flush(fmt.Sprintf("update %d services", len(batch))); err != nil {
+			return err
+		}
+		for _, c := range batch {
+			t.record(c)
+		}
+		batch = nil
+		return nil
+	}
+	for _, c := range changes {
+		if c.empty() {
+			t.record(c)
+			continue
+		}
+		if err := t.queue(c); err != nil {
+			return err
+		}
+		batch = append(batch, c)
+		if t.queued >= maxBatch {
+			if err := commit(); err != nil {
+				return err
+			}
+		}
+	}
+	return commit()
+}
+
+// record notes that a change is in force.
+func (t *Table) record(c *change) {
+	for f := range c.dropFronts {
+		if t.owner[f] == c.key {
+			delete(t.owner, f)
+		}
+	}
+	for f := range c.addFronts {
+		t.owner[f] = c.key
+	}
+	if len(c.now.targets) == 0 {
+		delete(t.current, c.key)
+		return
+	}
+	t.current[c.key] = c.now
+}
+
+// queue adds a change to the transaction in the order that the kernel demands: nothing may point to a chain that is
+// not there, and nothing that is pointed to may go.
+func (t *Table) queue(c *change) error {
+	for _, target := range c.set {
+		if err := t.queueTarget(target, t.current[c.key].targets[target.chain]); err != nil {
+			return err
+		}
+	}
+	var gone, added []nftables.SetElement
+	for f := range c.dropFronts {
+		if t.owner[f] == c.key {
+			gone = append(gone, nftables.SetElement{Key: f.key()})
+		}
+	}
+	for f, chain := range c.addFronts {
+		if _, taken := t.owner[f]; taken {
+			gone = append(gone, nftables.SetElement{Key: f.key()})
+		}
+		added = append(added, nftables.SetElement{
+			Key: f.key(), VerdictData: &expr.Verdict{Kind: expr.VerdictGoto, Chain: chain},
+		})
+	}
+	if len(gone) > 0 {
+		if err := t.conn.SetDeleteElements(t.services, gone); err != nil {
+			return fmt.Errorf("remove service addresses: %w", err)
+		}
+		t.queued++
+	}
+	if len(added) > 0 {
+		if err := t.conn.SetAddElements(t.services, added); err != nil {
+			return fmt.Errorf("add service addresses: %w", err)
+		}
+		t.queued++
+	}
+	for _, old := range c.drop {
+		chain := &nftables.Chain{Name: old.chain, Table: t.table}
+		t.conn.FlushChain(chain)
+		t.conn.DelChain(chain)
+		t.queued += 2
+		if old.affinity > 0 {
+			t.dropAffinity(old, old.backends)
+		}
+	}
+	return nil
+}
+
+// queueTarget writes the chain that picks an endpoint.
+func (t *Table) queueTarget(now, old target) error {
+	chain := t.conn.AddChain(&nftables.Chain{Name: now.chain, Table: t.table})
+	t.conn.FlushChain(chain)
+	t.queued += 2
+	if old.affinity > 0 {
+		gone := old.backends
+		if old.affinity == now.affinity {
+			gone = slices.DeleteFunc(slices.Clone(gone), func(b netip.AddrPort) bool { return slices.Contains(now.backends, b) })
+		}
+		t.dropAffinity(old, gone)
+	}
+	if now.affinity > 0 {
+		return t.queueAffinity(chain, now)
+	}
+	if len(now.backends) == 1 {
+		t.addRule(chain, dnatTo(now.backends[0])...)
+		return nil
+	}
+	choices := &nftables.Set{
+		Table: t.table, Anonymous: true, Constant: true, IsMap: true,
+		KeyType:  nftables.TypeInteger,
+		DataType: nftables.MustConcatSetType(nftables.TypeIPAddr, nftables.TypeInetService),
+	}
+	elements := make([]nftables.SetElement, len(now.backends))
+	for i, b := range now.backends {
+		elements[i] = nftables.SetElement{Key: binaryutil.NativeEndian.PutUint32(uint32(i)), Val: destination(b)}
+	}
+	if err := t.conn.AddSet(choices, elements); err != nil {
+		return fmt.Errorf("describe endpoints: %w", err)
+	}
+	t.queued += 2
+	t.addRule(chain, dnatRandom(choices, len(now.backends))...)
+	return nil
+}
+
+// queueAffinity writes a chain that sends a client to where it went last, and otherwise anywhere, remembering it.
+func (t *Table) queueAffinity(chain *nftables.Chain, now target) error {
+	var picks []nftables.SetElement
+	for i, b := range now.backends {
+		clients := t.affinitySet(now, b)
+		if err := t.conn.AddSet(clients, nil); err != nil {
+			return fmt.Errorf("describe clients of an endpoint: %w", err)
+		}
+		endpoint := t.conn.AddChain(&nftables.Chain{Name: endpointChain(now.chain, b), Table: t.table})
+		t.conn.FlushChain(endpoint)
+		t.addRule(endpoint, append(rememberClient(clients), dnatTo(b)...)...)
+		t.addRule(chain, gotoIfKnown(clients, endpoint.Name)...)
+		t.queued += 3
+		picks = append(picks, nftables.SetElement{
+			Key:         binaryutil.NativeEndian.PutUint32(uint32(i)),
+			VerdictData: &expr.Verdict{Kind: expr.VerdictGoto, Chain: endpoint.Name},
+		})
+	}
+	choices := &nftables.Set{
+		Table: t.table, Anonymous: true, Constant: true, IsMap: true,
+		KeyType: nftables.TypeInteger, DataType: nftables.TypeVerdict,
+	}
+	if err := t.conn.AddSet(choices, picks); err != nil {
+		return fmt.Errorf("describe endpoints: %w", err)
+	}
+	t.queued += 2
+	t.addRule(chain, gotoRandom(choices, len(now.backends))...)
+	return nil
+}
+
+func (t *Table) affinitySet(of target, b netip.AddrPort) *nftables.Set {
+	return &nftables.Set{
+		Table: t.table, Name: affinitySet(of.chain, b), KeyType: nftables.TypeIPAddr,
+		Dynamic: true, HasTimeout: true, Timeout: seconds(of.affinity), Size: 65535,
+	}
+}
+
+func (t *Table) dropAffinity(of target, backends []netip.AddrPort) {
+	for _, b := range backends {
+		endpoint := &nftables.Chain{Name: endpointChain(of.chain, b), Table: t.table}
+		t.conn.FlushChain(endpoint)
+		t.conn.DelChain(endpoint)
+		t.conn.DelSet(t.affinitySet(of, b))
+		t.queued += 3
+	}
+}
+
+func endpointChain(chain string, b netip.AddrPort) string { return "e" + affinitySet(chain, b)[1:] }
+
+// key is the element's key in the map of services: each part padded to four bytes.
+func (f front) key() []byte {
+	addr := f.addr.As4()
+	return []byte{addr[0], addr[1], addr[2], addr[3], byte(f.proto), 0, 0, 0, byte(f.port >> 8), byte(f.port), 0, 0}
+}
+
+// destination is an endpoint as a value of a map, padded likewise.
+func destination(b netip.AddrPort) []byte {
+	addr := b.Addr().As4()
+	return []byte{addr[0], addr[1], addr[2], addr[3], byte(b.Port() >> 8), byte(b.Port()), 0, 0}
+}
+
+// Available reports why nftables can't be used here, or nil.
+func Available() error {
+	conn, err := nftables.New()
+	if err != nil {
+		return err
+	}
+	if _, err := conn.ListTablesOfFamily(nftables.TableFamilyIPv4); err != nil {
+		if errors.Is(err, unix.EPERM) {
+			return fmt.Errorf("the container lacks NET_ADMIN: %w", err)
+		}
+		return fmt.Errorf("the kernel has no nftables: %w", err)
+	}
+	return nil
+}

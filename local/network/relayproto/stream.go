@@ -1,0 +1,147 @@
+package relayproto
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/yamux"
+)
+
+// Socket is where the relay waits for the connector: an abstract unix socket, which only a process in the relay's own
+// network namespace can reach and which vanishes with the relay.
+const Socket = "@skiff-relay"
+
+// InstanceName is a DNS name whose TXT record is the relay's Hello.Instance: whoever gets that answer from the relay's
+// address without a session in between can reach the pod network directly.
+const InstanceName = "instance.relay.skiff.local"
+
+// A Kind says what a stream is for. It is the first frame of every stream.
+type Kind string
+
+const (
+	// Control streams carry a Hello, then Updates one way and Acks the other. The daemon opens them.
+	Control Kind = "control"
+	// Dial streams ask the relay to connect to an address in the cluster. The daemon opens them.
+	Dial Kind = "dial"
+	// API streams are connections of pods to the Kubernetes API. The relay opens them.
+	API Kind = "api"
+	// Host streams are connections of pods to a port of the developer's machine. The relay opens them.
+	Host Kind = "host"
+)
+
+// An Open is the first frame of a stream.
+type Open struct {
+	Kind Kind `json:"kind"`
+	// Network is tcp or udp, for Dial and Host. Packets of udp travel with a two-byte length before each.
+	Network string `json:"net,omitempty"`
+	// Address is host:port for Dial, :port for Host, and the client's address for API.
+	Address string `json:"addr,omitempty"`
+}
+
+// An Opened answers an Open of every kind but Control.
+type Opened struct {
+	Error string `json:"error,omitempty"`
+	// Refused tells a port that refuses from an address that does not answer.
+	Refused bool `json:"refused,omitempty"`
+}
+
+// maxFrame bounds one frame; chosen, far above 500 Services with 10 endpoints each (0.5 MB).
+const maxFrame = 64 << 20
+
+// WriteFrame writes v as JSON after its length.
+func WriteFrame(w io.Writer, v any) error {
+	body, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("encode %T: %w", v, err)
+	}
+	frame := make([]byte, 4, 4+len(body))
+	binary.BigEndian.PutUint32(frame, uint32(len(body)))
+	_, err = w.Write(append(frame, body...))
+	return err
+}
+
+// ReadFrame reads what WriteFrame wrote, and not a byte more.
+func ReadFrame(r io.Reader, v any) error {
+	var head [4]byte
+	if _, err := io.ReadFull(r, head[:]); err != nil {
+		return err
+	}
+	n := binary.BigEndian.Uint32(head[:])
+	if n > maxFrame {
+		return fmt.Errorf("frame of %d bytes is over the limit of %d", n, maxFrame)
+	}
+	body := make([]byte, n)
+	if _, err := io.ReadFull(r, body); err != nil {
+		return err
+	}
+	if err := json.Unmarshal(body, v); err != nil {
+		return fmt.Errorf("decode %T: %w", v, err)
+	}
+	return nil
+}
+
+// SessionConfig is the multiplexer's configuration, the same at both ends.
+func SessionConfig() *yamux.Config {
+	cfg := yamux.DefaultConfig()
+	// A window below bandwidth × delay caps one stream's throughput; 256 KB did.
+	cfg.MaxStreamWindowSize = 4 << 20
+	cfg.AcceptBacklog = 1024
+	// A half-closed connection may stay so for as long as its other half talks.
+	cfg.StreamCloseTimeout = 0
+	cfg.ConnectionWriteTimeout = 30 * time.Second
+	cfg.LogOutput = io.Discard
+	return cfg
+}
+
+type closeWriter interface{ CloseWrite() error }
+
+// Pipe copies between a and b until both directions have ended, passing on each half-close, then closes both.
+func Pipe(a, b net.Conn) {
+	var both sync.WaitGroup
+	both.Add(2)
+	one := func(dst, src net.Conn) {
+		defer both.Done()
+		_, err := io.Copy(dst, src)
+		if err != nil {
+			// A broken half breaks the whole: the other side must not wait for what can't come.
+			abort(dst)
+			abort(src)
+			return
+		}
+		closeWrite(dst)
+	}
+	go one(a, b)
+	one(b, a)
+	both.Wait()
+	a.Close()
+	b.Close()
+}
+
+// closeWrite ends one direction: a yamux stream's Close is a half-close, other connections have CloseWrite.
+func closeWrite(c net.Conn) {
+	switch c := c.(type) {
+	case *yamux.Stream:
+		c.Close()
+	case closeWriter:
+		c.CloseWrite()
+	default:
+		c.Close()
+	}
+}
+
+// abort unblocks both directions of c, resetting it where the transport can.
+func abort(c net.Conn) {
+	if tcp, ok := c.(*net.TCPConn); ok {
+		tcp.SetLinger(0)
+	}
+	c.Close()
+	c.SetDeadline(time.Now())
+}
+
+// Refuse closes a connection that was accepted on behalf of somebody who can't be reached, with a reset.
+func Refuse(c net.Conn) { abort(c) }
