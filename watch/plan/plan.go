@@ -65,6 +65,8 @@ type Input struct {
 	PruneAll bool
 	// Again are objects to send although they did not change, with the reason.
 	Again map[Ref]string
+	// Hold are objects not to send although they changed: they were refused as they are.
+	Hold map[Ref]bool
 }
 
 // Op is one thing to do to one object, and why.
@@ -86,6 +88,7 @@ type Plan struct {
 	Prune     []Op
 	Keep      []Op // what would be pruned if nothing spoke against it
 	Unchanged int
+	Held      int
 	// Twice are objects that are written more than once: the first one counts.
 	Twice []Duplicate
 }
@@ -110,6 +113,10 @@ func Make(in Input) Plan {
 			continue
 		}
 		desired[d.Ref] = i
+		if in.Hold[d.Ref] {
+			p.Held++
+			continue
+		}
 		cause := ""
 		member, known := members[d.Ref]
 		switch again := in.Again[d.Ref]; {

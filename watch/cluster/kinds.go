@@ -1,0 +1,139 @@
+package cluster
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"skiff.local/skiff/watch/nearest"
+	"skiff.local/skiff/watch/plan"
+)
+
+// UnknownKindError says that the cluster serves no such kind, now.
+type UnknownKindError struct {
+	GVK  schema.GroupVersionKind
+	Hint string
+}
+
+func (e *UnknownKindError) Error() string {
+	return fmt.Sprintf("the cluster knows no kind %s in %s", e.GVK.Kind, e.GVK.GroupVersion())
+}
+
+// Learn takes note of the kinds that the set's own CustomResourceDefinitions define, so that objects of these kinds can
+// be placed before the cluster serves them.
+func (c *Cluster) Learn(objects []*unstructured.Unstructured) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	clear(c.learned)
+	for _, obj := range objects {
+		if obj.GetKind() != "CustomResourceDefinition" {
+			continue
+		}
+		group, _, _ := unstructured.NestedString(obj.Object, "spec", "group")
+		kind, _, _ := unstructured.NestedString(obj.Object, "spec", "names", "kind")
+		plural, _, _ := unstructured.NestedString(obj.Object, "spec", "names", "plural")
+		scope, _, _ := unstructured.NestedString(obj.Object, "spec", "scope")
+		versions, _, _ := unstructured.NestedSlice(obj.Object, "spec", "versions")
+		for _, version := range versions {
+			fields, _ := version.(map[string]any)
+			name, _ := fields["name"].(string)
+			if served, _ := fields["served"].(bool); !served || name == "" || kind == "" || plural == "" {
+				continue
+			}
+			gvk := schema.GroupVersionKind{Group: group, Version: name, Kind: kind}
+			mapping := &meta.RESTMapping{GroupVersionKind: gvk, Resource: gvk.GroupVersion().WithResource(plural), Scope: meta.RESTScopeNamespace}
+			if scope == "Cluster" {
+				mapping.Scope = meta.RESTScopeRoot
+			}
+			c.learned[gvk] = mapping
+		}
+	}
+}
+
+// Refresh forgets what the cluster serves, so that it is asked again.
+func (c *Cluster) Refresh() {
+	c.mapper.Reset()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	clear(c.schemas)
+}
+
+func (c *Cluster) mapping(gvk schema.GroupVersionKind) (*meta.RESTMapping, error) {
+	c.mu.Lock()
+	learned := c.learned[gvk]
+	c.mu.Unlock()
+	if learned != nil {
+		return learned, nil
+	}
+	mapping, err := c.mapper.RESTMapping(gvk.GroupKind(), gvk.Version)
+	if meta.IsNoMatchError(err) {
+		return nil, &UnknownKindError{GVK: gvk, Hint: c.kindHint(gvk)}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("ask the cluster about %s: %w", gvk.Kind, err)
+	}
+	return mapping, nil
+}
+
+// Resolve finds where an object goes. Objects of cluster-wide kinds lose a namespace that was written by mistake,
+// others get the set's when they have none.
+func (c *Cluster) Resolve(obj *unstructured.Unstructured) (plan.Ref, error) {
+	gvk := obj.GroupVersionKind()
+	mapping, err := c.mapping(gvk)
+	if err != nil {
+		return plan.Ref{}, err
+	}
+	ref := plan.Ref{Group: gvk.Group, Kind: gvk.Kind, Name: obj.GetName()}
+	if mapping.Scope.Name() == meta.RESTScopeNameNamespace {
+		if ref.Namespace = obj.GetNamespace(); ref.Namespace == "" {
+			ref.Namespace = c.set.Namespace
+		}
+	}
+	return ref, nil
+}
+
+// kindHint suggests what was probably meant: the same kind elsewhere, or a kind of nearly the same name.
+func (c *Cluster) kindHint(gvk schema.GroupVersionKind) string {
+	_, lists, err := c.disco.ServerGroupsAndResources()
+	if err != nil && len(lists) == 0 {
+		return ""
+	}
+	served := map[string][]string{}
+	for _, list := range lists {
+		for _, resource := range list.APIResources {
+			if !strings.Contains(resource.Name, "/") && !slices.Contains(served[resource.Kind], list.GroupVersion) {
+				served[resource.Kind] = append(served[resource.Kind], list.GroupVersion)
+			}
+		}
+	}
+	if versions := served[gvk.Kind]; len(versions) > 0 {
+		best := versions[0]
+		for _, version := range versions {
+			if gv, err := schema.ParseGroupVersion(version); err == nil && gv.Group == gvk.Group {
+				best = version
+				break
+			}
+		}
+		return fmt.Sprintf("%s is served as apiVersion: %s", gvk.Kind, best)
+	}
+	kinds := make([]string, 0, len(served))
+	for kind := range served {
+		kinds = append(kinds, kind)
+	}
+	slices.Sort(kinds)
+	if near := nearest.Of(gvk.Kind, kinds); near != "" {
+		return fmt.Sprintf("did you mean %s (apiVersion: %s)?", near, served[near][0])
+	}
+	return "is its CustomResourceDefinition installed? It is tried again when one appears"
+}
+
+// IsUnknownKind reports whether err says that the cluster serves no such kind.
+func IsUnknownKind(err error) bool {
+	var unknown *UnknownKindError
+	return errors.As(err, &unknown)
+}

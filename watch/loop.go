@@ -1,0 +1,215 @@
+package watch
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"skiff.local/skiff/watch/cluster"
+	"skiff.local/skiff/watch/event"
+	"skiff.local/skiff/watch/fswatch"
+	"skiff.local/skiff/watch/plan"
+	"skiff.local/skiff/watch/source"
+)
+
+// Retries of what failed but may succeed unchanged; chosen.
+const (
+	firstRetry = 500 * time.Millisecond
+	lastRetry  = 30 * time.Second
+	// onceDeadline is how long a single pass keeps trying such objects.
+	onceDeadline = 10 * time.Second
+)
+
+// Set is a set of objects that is kept as its sources say.
+type Set struct {
+	config     Config
+	definition Definition
+	target     target
+	follow     follower
+	loader     *source.Loader
+	log        *slog.Logger
+	watcher    *fswatch.Watcher
+	wake       chan struct{} // something was put into the inbox
+
+	inboxMu sync.Mutex
+	inbox   inbox // guarded by inboxMu
+
+	statusMu sync.Mutex
+	status   Status // guarded by statusMu
+
+	emitMu sync.Mutex
+	state  *state // the loop's own
+}
+
+// inbox is what other goroutines leave for the loop.
+type inbox struct {
+	gone   []plan.Ref
+	images map[string]string
+	resync bool
+}
+
+func (s *Set) emit(e event.Event) {
+	if e.Time.IsZero() {
+		e.Time = time.Now()
+	}
+	e.Set = s.definition.Name
+	s.emitMu.Lock()
+	defer s.emitMu.Unlock()
+	s.noteStatus(e)
+	s.config.Events(e)
+}
+
+func (s *Set) post(leave func(*inbox)) {
+	s.inboxMu.Lock()
+	leave(&s.inbox)
+	s.inboxMu.Unlock()
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (s *Set) run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	started := event.Event{Type: event.Started, DryRun: s.config.DryRun}
+	for _, src := range s.definition.Sources {
+		started.Sources = append(started.Sources, src.Name)
+	}
+	if s.config.REST != nil {
+		started.Message = s.config.REST.Host
+	}
+	s.emit(started)
+	if s.config.Once || s.config.DryRun {
+		return s.once(ctx)
+	}
+	var polled sync.Once
+	s.watcher = fswatch.New(fswatch.Options{
+		Quiet: s.config.Quiet, ForcePoll: s.definition.Poll,
+		Relevant: s.loader.Relevant, Hold: s.gitAtWork,
+		Degraded: func(dir string, reason error) {
+			if s.definition.Poll {
+				return
+			}
+			polled.Do(func() {
+				s.emit(event.Event{Type: event.Note, File: dir, Message: fmt.Sprintf("looking at the files twice a second instead of being told of changes: %v", reason)})
+			})
+		},
+	})
+	wg.Go(func() { s.watcher.Run(ctx) })
+	wg.Go(func() {
+		s.follow.Run(ctx, func(ref plan.Ref) { s.post(func(in *inbox) { in.gone = append(in.gone, ref) }) })
+	})
+	s.loop(ctx)
+	s.emit(event.Event{Type: event.Stopped, Message: "what was applied stays"})
+	return nil
+}
+
+// once applies what is there. Objects that may succeed later get some time, because what they wait for is often made
+// by the same set: a kind, a namespace's service account.
+func (s *Set) once(ctx context.Context) error {
+	deadline := time.Now().Add(onceDeadline)
+	for pause := 200 * time.Millisecond; ; pause *= 2 {
+		err := s.pass(ctx, cause{first: true, once: true})
+		if err != nil {
+			return err
+		}
+		if s.config.DryRun || s.state.nextRetry.IsZero() || time.Now().Add(pause).After(deadline) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pause):
+		}
+	}
+}
+
+func (s *Set) loop(ctx context.Context) {
+	c := cause{first: true, lastChange: time.Now()}
+	for ctx.Err() == nil {
+		if err := s.pass(ctx, c); err != nil && ctx.Err() == nil {
+			s.clusterAway(err)
+		} else if s.state.away {
+			s.state.away = false
+			s.emit(event.Event{Type: event.Note, Message: "the cluster answers again"})
+		}
+		if c.first && !s.state.away {
+			summary := s.summary()
+			s.emit(event.Event{Type: event.Watching, Summary: &summary})
+		}
+		c = s.next(ctx, c.first && s.state.away)
+	}
+}
+
+// next waits until there is a reason for another pass.
+func (s *Set) next(ctx context.Context, first bool) cause {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	var timeout <-chan time.Time
+	if at := s.state.wakeAt(); !at.IsZero() {
+		timer.Reset(max(time.Until(at), time.Millisecond))
+		timeout = timer.C
+	}
+	c := cause{first: first, lastChange: time.Now()}
+	select {
+	case <-ctx.Done():
+	case <-timeout:
+		c.timer = true
+	case <-s.wake:
+	case burst := <-s.watcher.Bursts():
+		c.burst, c.lastChange = &burst, burst.Last
+	}
+	s.inboxMu.Lock()
+	c.inbox, s.inbox = s.inbox, inbox{}
+	s.inboxMu.Unlock()
+	return c
+}
+
+// cause is why a pass is made.
+type cause struct {
+	first, once, timer bool
+	burst              *fswatch.Burst
+	lastChange         time.Time
+	inbox              inbox
+}
+
+// clusterAway makes the set list its members again before it goes on: nobody knows what happened meanwhile.
+func (s *Set) clusterAway(err error) {
+	s.state.listed = false
+	s.state.retryPause = min(max(2*s.state.retryPause, firstRetry), lastRetry/6)
+	s.state.nextRetry = time.Now().Add(s.state.retryPause)
+	if !s.state.away {
+		s.state.away = true
+		message := err.Error()
+		if cluster.Unreachable(err) {
+			message = "the cluster doesn't answer"
+		}
+		s.emit(event.Event{Type: event.Note, Message: message, Hint: "the set goes on by itself as soon as it can"})
+	}
+	s.log.Warn("a pass failed", "error", err)
+}
+
+// gitAtWork reports whether git is changing the work tree that a source lies in, so that a checkout of hundreds of
+// files becomes one burst.
+func (s *Set) gitAtWork() bool {
+	for _, src := range s.definition.Sources {
+		for dir := src.Path; dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
+			git := filepath.Join(dir, ".git")
+			if _, err := os.Lstat(git); err != nil {
+				continue
+			}
+			if _, err := os.Lstat(filepath.Join(git, "index.lock")); err == nil {
+				return true
+			}
+			break
+		}
+	}
+	return false
+}

@@ -1,0 +1,106 @@
+package watch
+
+import (
+	"fmt"
+	"slices"
+
+	"skiff.local/skiff/watch/event"
+	"skiff.local/skiff/watch/manifest"
+	"skiff.local/skiff/watch/plan"
+	"skiff.local/skiff/watch/source"
+)
+
+// reportFiles says what is newly wrong with the files, and what is fine again. What was said stays said.
+func (s *Set) reportFiles() {
+	problems := map[string][]manifest.Problem{}
+	skipped := map[string]bool{}
+	for _, unit := range s.state.snapshot.Units {
+		if len(unit.Problems) > 0 {
+			problems[unit.ID] = unit.Problems
+			if !slices.Equal(s.state.problems[unit.ID], unit.Problems) {
+				s.reportProblems(unit.Problems)
+			}
+		}
+		if unit.Skipped != "" {
+			skipped[unit.ID] = true
+			if !s.state.skipped[unit.ID] {
+				s.emit(event.Event{Type: event.Note, File: unit.Name, Message: unit.Skipped})
+			}
+		}
+	}
+	names := map[string]string{}
+	for _, unit := range s.state.snapshot.Units {
+		names[unit.ID] = unit.Name
+	}
+	for id := range s.state.problems {
+		if problems[id] != nil {
+			continue
+		}
+		if name, exists := names[id]; exists {
+			s.emit(event.Event{Type: event.Solved, File: name})
+		}
+	}
+	s.state.problems, s.state.skipped = problems, skipped
+	s.reportMissing(s.state.snapshot.Missing)
+}
+
+func (s *Set) reportProblems(problems []manifest.Problem) {
+	for _, p := range problems {
+		s.emit(event.Event{Type: event.Problem, File: p.File, Line: p.Line, Column: p.Column, Message: p.Reason, Hint: p.Hint})
+	}
+}
+
+func (s *Set) reportMissing(sources []source.Source) {
+	missing := map[string]bool{}
+	for _, src := range sources {
+		missing[src.Path] = true
+		if !s.state.missing[src.Path] {
+			s.emit(event.Event{Type: event.Problem, File: src.Name, Message: "it is not there",
+				Hint: "what came from it stays in the cluster; it is applied when it appears"})
+		}
+	}
+	for path := range s.state.missing {
+		if !missing[path] {
+			s.emit(event.Event{Type: event.Solved, File: s.nameOf(path), Message: "it is back"})
+		}
+	}
+	s.state.missing = missing
+}
+
+func (s *Set) nameOf(path string) string {
+	for _, src := range s.definition.Sources {
+		if src.Path == path {
+			return src.Name
+		}
+	}
+	return path
+}
+
+func (s *Set) reportTwice(p plan.Plan) {
+	twice := map[plan.Ref]bool{}
+	for _, d := range p.Twice {
+		first, second := s.state.objects[d.First], s.state.objects[d.Second]
+		twice[second.ref] = true
+		if s.state.twice[second.ref] || first.Hash == second.Hash {
+			continue
+		}
+		s.emit(event.Event{Type: event.Problem, File: second.Origin.File, Line: second.Origin.Line, Column: 1,
+			Message: fmt.Sprintf("%s is written a second time", second.ref),
+			Hint:    fmt.Sprintf("the one in %s counts", manifest.Problem{File: first.Origin.File, Line: first.Origin.Line}.Position())})
+	}
+	s.state.twice = twice
+}
+
+// reportKept says once why something that left the sources stays.
+func (s *Set) reportKept(p *plan.Plan) {
+	kept := map[plan.Ref]string{}
+	for _, op := range p.Keep {
+		kept[op.Ref] = op.Cause
+		if s.state.kept[op.Ref] == op.Cause {
+			continue
+		}
+		ref := op.Ref
+		s.emit(event.Event{Type: event.Object, Object: &ref, Action: event.Kept, Cause: op.Cause})
+	}
+	s.state.kept = kept
+}

@@ -1,0 +1,119 @@
+package watch
+
+import (
+	"slices"
+	"time"
+
+	"skiff.local/skiff/watch/event"
+	"skiff.local/skiff/watch/manifest"
+	"skiff.local/skiff/watch/plan"
+	"skiff.local/skiff/watch/source"
+)
+
+// state is what the loop knows. Only the loop touches it.
+type state struct {
+	snapshot source.Snapshot
+	objects  []placed // what the sources want, in the order written
+	listed   bool     // members says what the cluster holds
+	away     bool     // the cluster did not answer the last time
+	members  map[plan.Ref]plan.Member
+	failed   map[plan.Ref]*failure
+	problems map[string][]manifest.Problem // by unit, as reported
+	missing  map[string]bool               // sources that are gone, as reported
+	skipped  map[string]bool               // units, as reported
+	kept     map[plan.Ref]string           // as reported
+	twice    map[plan.Ref]bool             // as reported
+	absent   map[plan.Ref]time.Time        // since when members are no longer in the sources
+	images   map[string]string             // images that moved, by reference
+
+	nextRetry  time.Time
+	retryPause time.Duration
+}
+
+// placed is an object of the sources with its place in the cluster.
+type placed struct {
+	manifest.Object
+	ref  plan.Ref
+	unit string
+}
+
+// failure is why an object could not be applied.
+type failure struct {
+	hash    string
+	message string
+	retry   bool
+}
+
+func newState() *state {
+	return &state{
+		members: map[plan.Ref]plan.Member{}, failed: map[plan.Ref]*failure{}, problems: map[string][]manifest.Problem{},
+		missing: map[string]bool{}, skipped: map[string]bool{}, kept: map[plan.Ref]string{}, twice: map[plan.Ref]bool{},
+		absent: map[plan.Ref]time.Time{}, images: map[string]string{},
+	}
+}
+
+// broken lists the units whose content isn't known now.
+func (st *state) broken() []string {
+	var broken []string
+	for _, unit := range st.snapshot.Units {
+		// A file that is no manifest any more may be one that is being edited.
+		if len(unit.Problems) > 0 || unit.Skipped != "" && st.hasMembersOf(unit.ID) {
+			broken = append(broken, unit.ID)
+		}
+	}
+	for _, src := range st.snapshot.Missing {
+		broken = append(broken, src.ID())
+	}
+	return broken
+}
+
+func (st *state) hasMembersOf(unit string) bool {
+	for _, member := range st.members {
+		if member.Unit == unit {
+			return true
+		}
+	}
+	return false
+}
+
+func (st *state) desired() []plan.Desired {
+	desired := make([]plan.Desired, len(st.objects))
+	for i, obj := range st.objects {
+		at := manifest.Problem{File: obj.Origin.File, Line: obj.Origin.Line}
+		desired[i] = plan.Desired{Ref: obj.ref, Hash: obj.Hash, Unit: obj.unit, At: at.Position()}
+	}
+	return desired
+}
+
+func (st *state) memberList() []plan.Member {
+	members := make([]plan.Member, 0, len(st.members))
+	for _, member := range st.members {
+		members = append(members, member)
+	}
+	slices.SortFunc(members, func(a, b plan.Member) int {
+		switch {
+		case a.Ref.String() < b.Ref.String():
+			return -1
+		case a.Ref.String() > b.Ref.String():
+			return 1
+		}
+		return 0
+	})
+	return members
+}
+
+// wakeAt is when the loop has to act although nothing happens; zero for never.
+func (st *state) wakeAt() time.Time {
+	at := st.nextRetry
+	for _, due := range st.absent {
+		if at.IsZero() || due.Before(at) {
+			at = due
+		}
+	}
+	return at
+}
+
+// summary counts the state of the set, not what a pass did.
+func (s *Set) summary() event.Summary {
+	return event.Summary{Objects: len(s.state.objects), Failed: len(s.state.failed), Problems: len(s.state.problems), Kept: len(s.state.kept)}
+}

@@ -1,0 +1,44 @@
+package watch
+
+import (
+	"context"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"skiff.local/skiff/watch/cluster"
+	"skiff.local/skiff/watch/plan"
+)
+
+// target is the cluster as the loop needs it. *cluster.Cluster is the real one.
+type target interface {
+	Learn([]*unstructured.Unstructured)
+	Resolve(*unstructured.Unstructured) (plan.Ref, error)
+	Refresh()
+	Members(context.Context) ([]plan.Member, error)
+	Remember(context.Context, []plan.Ref) error
+	Forget(context.Context, []plan.Ref) error
+	Apply(context.Context, cluster.Request) (cluster.Result, error)
+	AwaitKind(ctx context.Context, name string) error
+	Prune(ctx context.Context, member plan.Member, dryRun bool) error
+	Explain(context.Context, cluster.Request, error) []cluster.Explanation
+	Restart(ctx context.Context, ref plan.Ref, apiVersion string, path []string, annotations map[string]string) error
+}
+
+// follower watches what becomes of objects that were applied.
+type follower interface {
+	// Run works until the context ends. Gone is called for members that somebody else deleted.
+	Run(ctx context.Context, gone func(plan.Ref))
+	// Applied says that an object was sent and what the cluster made of it.
+	Applied(plan.Ref, *unstructured.Unstructured)
+	// Known says that an object is a member already, from an earlier run.
+	Known(plan.Ref)
+	// Pruned says that the set deleted an object.
+	Pruned(plan.Ref)
+}
+
+type noFollower struct{}
+
+func (noFollower) Run(ctx context.Context, _ func(plan.Ref))    { <-ctx.Done() }
+func (noFollower) Applied(plan.Ref, *unstructured.Unstructured) {}
+func (noFollower) Known(plan.Ref)                               {}
+func (noFollower) Pruned(plan.Ref)                              {}
