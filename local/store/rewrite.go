@@ -98,7 +98,7 @@ func (s *Store) rewriteIfDue() {
 	s.mu.RLock()
 	held := s.state.bytes + s.state.history.bytes
 	s.mu.RUnlock()
-	if s.rewriting != nil || s.journal.Size() < 2*held+rewriteSlack {
+	if s.rewriting != nil || s.journal.Size() < 2*held+s.opts.rewriteSlack {
 		return
 	}
 	res := rewritten{since: s.journal.Size()}

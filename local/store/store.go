@@ -25,6 +25,8 @@ type Options struct {
 	// its revision at the latest; 1 minute, the interval of a production cluster's bookmarks.
 	ProgressInterval time.Duration
 	Logger           *slog.Logger
+
+	rewriteSlack int64 // see rewriteIfDue; tests set it
 }
 
 func (o *Options) complete() error {
@@ -39,6 +41,9 @@ func (o *Options) complete() error {
 	}
 	if o.ProgressInterval <= 0 {
 		o.ProgressInterval = time.Minute
+	}
+	if o.rewriteSlack == 0 {
+		o.rewriteSlack = rewriteSlack
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
