@@ -1,9 +1,6 @@
 package apiserver
 
 import (
-	"fmt"
-
-	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/apiserver/pkg/admission/plugin/namespace/lifecycle"
 	mutatingpolicy "k8s.io/apiserver/pkg/admission/plugin/policy/mutating"
@@ -11,14 +8,8 @@ import (
 	"k8s.io/apiserver/pkg/admission/plugin/resourcequota"
 	mutatingwebhook "k8s.io/apiserver/pkg/admission/plugin/webhook/mutating"
 	validatingwebhook "k8s.io/apiserver/pkg/admission/plugin/webhook/validating"
-	genericapiserver "k8s.io/apiserver/pkg/server"
-	genericoptions "k8s.io/apiserver/pkg/server/options"
-	utilfeature "k8s.io/apiserver/pkg/util/feature"
-	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/informers"
-	"k8s.io/client-go/kubernetes"
-	controlplaneadmission "k8s.io/kubernetes/pkg/controlplane/apiserver/admission"
-	kubeadmission "k8s.io/kubernetes/pkg/kubeapiserver/admission"
+	"k8s.io/client-go/tools/cache"
 	certapproval "k8s.io/kubernetes/plugin/pkg/admission/certificates/approval"
 	certsigning "k8s.io/kubernetes/plugin/pkg/admission/certificates/signing"
 	certsubjectrestriction "k8s.io/kubernetes/plugin/pkg/admission/certificates/subjectrestriction"
@@ -45,10 +36,9 @@ type admissionPlugin struct {
 // admissionPlugins are those that kube-apiserver has on by default, in its order. Left out are
 // TaintNodesByCondition (it waits for a node lifecycle controller that one engine has no use for),
 // NodeDeclaredFeatureValidator (the nodes are no kubelets), and those for APIs that are not served by default.
-// A nil function belongs to a plugin that the generic server registers itself.
 func admissionPlugins() []admissionPlugin {
 	return []admissionPlugin{
-		{lifecycle.PluginName, nil},
+		{lifecycle.PluginName, lifecycle.Register},
 		{limitranger.PluginName, limitranger.Register},
 		{serviceaccount.PluginName, serviceaccount.Register},
 		{podsecurity.PluginName, podsecurity.Register},
@@ -64,43 +54,36 @@ func admissionPlugins() []admissionPlugin {
 		{defaultingressclass.PluginName, defaultingressclass.Register},
 		{podtopologylabels.PluginName, podtopologylabels.Register},
 		{podresize.PluginName, podresize.Register},
-		{mutatingpolicy.PluginName, nil},
-		{mutatingwebhook.PluginName, nil},
-		{validatingpolicy.PluginName, nil},
-		{validatingwebhook.PluginName, nil},
+		{mutatingpolicy.PluginName, mutatingpolicy.Register},
+		{mutatingwebhook.PluginName, mutatingwebhook.Register},
+		{validatingpolicy.PluginName, validatingpolicy.Register},
+		{validatingwebhook.PluginName, validatingwebhook.Register},
 		{resourcequota.PluginName, resourcequota.Register},
 	}
 }
 
-// applyAdmission puts the admission chain into the server's configuration. Webhooks are called through reach.
-func applyAdmission(generic *genericapiserver.Config, client kubernetes.Interface, factory informers.SharedInformerFactory, reach *reach) error {
-	opts := genericoptions.NewAdmissionOptions()
-	opts.DefaultOffPlugins = sets.New[string]()
-	opts.RecommendedPluginOrder = nil
-	for _, p := range admissionPlugins() {
-		if p.register != nil {
-			p.register(opts.Plugins)
-		}
-		opts.RecommendedPluginOrder = append(opts.RecommendedPluginOrder, p.name)
+// admissionInformers asks factory for what the plugins read. The list only saves time: what it lacks is
+// started and waited for once the plugins have asked for it themselves.
+func admissionInformers(factory informers.SharedInformerFactory) []cache.SharedIndexInformer {
+	core, admissionregistration, storage := factory.Core().V1(), factory.Admissionregistration().V1(), factory.Storage().V1()
+	return []cache.SharedIndexInformer{
+		core.Namespaces().Informer(),
+		core.LimitRanges().Informer(),
+		core.ServiceAccounts().Informer(),
+		core.ResourceQuotas().Informer(),
+		core.Nodes().Informer(),
+		core.Pods().Informer(),
+		factory.Resource().V1().ResourceClaims().Informer(),
+		factory.Resource().V1().DeviceClasses().Informer(),
+		storage.StorageClasses().Informer(),
+		factory.Scheduling().V1().PriorityClasses().Informer(),
+		factory.Node().V1().RuntimeClasses().Informer(),
+		factory.Networking().V1().IngressClasses().Informer(),
+		admissionregistration.MutatingWebhookConfigurations().Informer(),
+		admissionregistration.ValidatingWebhookConfigurations().Informer(),
+		admissionregistration.MutatingAdmissionPolicies().Informer(),
+		admissionregistration.MutatingAdmissionPolicyBindings().Informer(),
+		admissionregistration.ValidatingAdmissionPolicies().Informer(),
+		admissionregistration.ValidatingAdmissionPolicyBindings().Informer(),
 	}
-	dyn, err := dynamic.NewForConfig(generic.LoopbackClientConfig)
-	if err != nil {
-		return fmt.Errorf("make dynamic client: %w", err)
-	}
-	initializers, err := (&controlplaneadmission.Config{
-		LoopbackClientConfig: generic.LoopbackClientConfig,
-		ExternalInformers:    factory,
-		APIResourceConfig:    generic.MergedResourceConfig,
-	}).New(reach.transport(), nil, reach.resolver(), generic.TracerProvider)
-	if err != nil {
-		return fmt.Errorf("make admission initializers: %w", err)
-	}
-	own, err := (&kubeadmission.Config{}).New()
-	if err != nil {
-		return fmt.Errorf("make admission initializers: %w", err)
-	}
-	if err := opts.ApplyTo(generic, factory, client, dyn, utilfeature.DefaultFeatureGate, generic.EffectiveVersion, append(own, initializers...)...); err != nil {
-		return fmt.Errorf("make admission chain: %w", err)
-	}
-	return nil
 }

@@ -15,7 +15,6 @@ func (s *Server) Start(ctx context.Context) error {
 	prepared := s.front.GenericAPIServer.PrepareRun()
 	s.loop.serve(s.front.GenericAPIServer.Handler)
 	go s.serveKubelet(ctx)
-	go s.converter.warm()
 
 	// The allocators must know what is taken before anybody can create a Service.
 	problems, err := s.alloc.refill(ctx, s.client)
@@ -28,16 +27,19 @@ func (s *Server) Start(ctx context.Context) error {
 		s.log.Warn("a Service conflicts with the address ranges", "err", p)
 	}
 
-	s.shared.Start(ctx.Done())
 	go func() {
 		defer close(s.stopped)
 		s.runErr = prepared.RunWithContext(ctx)
 	}()
 	boot := bootstrap{client: s.client, cfg: s.cfg}
-	if err := boot.first(ctx); err != nil {
+	err = s.admission.start(ctx, s.gate)
+	if err == nil {
+		err = boot.first(ctx)
+	}
+	if err != nil {
 		s.stop()
 		<-s.stopped
-		return errors.Join(fmt.Errorf("write the first objects: %w", err), s.runErr)
+		return errors.Join(fmt.Errorf("start API server: %w", err), s.runErr)
 	}
 	s.later.Go(func() {
 		if err := boot.later(ctx); err != nil && ctx.Err() == nil {

@@ -36,9 +36,11 @@ type Server struct {
 	rest      *rest.Config
 	shared    informers.SharedInformerFactory
 	alloc     *allocators
-	converter *typeConverter
+	converter typeConverter
 	tokens    serviceaccount.TokenGenerator
 	keys      serviceaccount.PublicKeysGetter
+	gate      *admissionGate
+	admission admissionChain
 
 	extensions *apiextensions.CustomResourceDefinitions
 	kube       *genericapiserver.GenericAPIServer
@@ -56,7 +58,7 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, log: cfg.Logger, reach: &reach{node: newMemoryListener()}, loop: newLoopback(), converter: newTypeConverter(), stopped: make(chan struct{})}
+	s := &Server{cfg: cfg, log: cfg.Logger, reach: &reach{node: newMemoryListener()}, loop: newLoopback(), converter: newTypeConverter(), gate: newAdmissionGate(), stopped: make(chan struct{})}
 	if cfg.Kubelet != nil {
 		s.SetKubelet(cfg.Kubelet)
 	}
@@ -93,9 +95,9 @@ func (s *Server) build(ctx context.Context) error {
 	if err := s.secure(generic); err != nil {
 		return err
 	}
-	if err := applyAdmission(generic, s.client, s.shared, s.reach); err != nil {
-		return err
-	}
+	admissionInformers(s.shared)
+	s.admission = admissionChain{generic: generic, client: s.client, shared: s.shared, reach: s.reach}
+	generic.AdmissionControl = s.gate
 	if s.extensions, err = newExtensions(*generic, backend, s.reach); err != nil {
 		return err
 	}

@@ -5,9 +5,11 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"path/filepath"
 	"testing"
 
 	"skiff.local/skiff/local/apiserver/pki"
+	"skiff.local/skiff/local/store"
 )
 
 // newTestServer makes a server on a store of its own; it does not serve yet.
@@ -18,6 +20,11 @@ func newTestServer(t *testing.T) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
+	db, err := store.Open(store.Options{Path: filepath.Join(dir, "state.db")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -26,7 +33,7 @@ func newTestServer(t *testing.T) *Server {
 	ctx, cancel := context.WithCancel(context.Background())
 	t.Cleanup(cancel)
 	s, err := New(ctx, Config{
-		Store:         newTestStore(t, dir),
+		Store:         db,
 		Listener:      l,
 		PKI:           bundle,
 		ServiceSubnet: netip.MustParsePrefix("10.244.128.0/17"),
