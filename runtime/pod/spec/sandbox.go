@@ -1,0 +1,112 @@
+package spec
+
+import (
+	"strings"
+
+	v1 "k8s.io/api/core/v1"
+
+	"skiff.local/skiff/runtime/docker"
+)
+
+// The pause container: small, unimportant to the OOM killer's list of victims, and silent.
+const (
+	sandboxOOMScore  = -998
+	sandboxCPUShares = 2
+)
+
+// Sandbox is the pod's pause container. Everything that is the pod's and not a container's is on it: the engine refuses
+// hostname, DNS and hosts on a container that joins another's network. mounts show it the pod's volumes.
+func (c *Config) Sandbox(pod *v1.Pod, attempt int, mounts []docker.Mount) docker.ContainerSpec {
+	id := c.identity(pod, docker.SandboxContainer, attempt, "")
+	host, domain := Hostname(pod, c.ClusterDomain)
+	out := docker.ContainerSpec{
+		Name: id.ContainerName(), Image: c.NodeImage, Labels: id.Labels(),
+		Cmd: []string{"pause"},
+		// The agent in the pause process reads requests from standard input; what it answers is no log.
+		Stdin: true, Log: docker.LogConfig{Driver: "none"},
+		Network: c.Network, IPC: "shareable",
+		OOMScoreAdj: sandboxOOMScore,
+		Resources:   docker.Resources{CPUShares: sandboxCPUShares, CgroupParent: c.cgroupParent(pod)},
+		Mounts:      mounts,
+		Sysctls:     sysctls(pod),
+	}
+	if c.Engine.Rootless {
+		out.OOMScoreAdj = 0 // an unprivileged engine may not lower it
+	}
+	if pod.Spec.HostNetwork {
+		out.Network = "host"
+	} else {
+		out.Hostname, out.Domainname = host, domain
+		if domain != "" && pod.Spec.SetHostnameAsFQDN != nil && *pod.Spec.SetHostnameAsFQDN {
+			out.Hostname, out.Domainname = host+"."+domain, ""
+		}
+		out.Ports = hostPorts(pod)
+	}
+	if pod.Spec.HostIPC {
+		out.IPC = "host"
+	}
+	if pod.Spec.HostPID {
+		out.PID = "host"
+	}
+	if pod.Spec.HostUsers == nil || *pod.Spec.HostUsers {
+		return out
+	}
+	return out
+}
+
+// Hostname is the pod's host name and, with a subdomain, its domain.
+func Hostname(pod *v1.Pod, clusterDomain string) (host, domain string) {
+	host = pod.Name
+	if pod.Spec.Hostname != "" {
+		host = pod.Spec.Hostname
+	}
+	if pod.Spec.HostnameOverride != nil {
+		return *pod.Spec.HostnameOverride, ""
+	}
+	const longest = 63 // the kernel takes 64 bytes, DNS labels 63
+	if len(host) > longest {
+		host = strings.TrimRight(host[:longest], "-.")
+	}
+	if pod.Spec.Subdomain != "" {
+		domain = pod.Spec.Subdomain + "." + pod.Namespace + ".svc." + clusterDomain
+	}
+	return host, domain
+}
+
+func sysctls(pod *v1.Pod) map[string]string {
+	sc := pod.Spec.SecurityContext
+	if sc == nil || len(sc.Sysctls) == 0 {
+		return nil
+	}
+	out := make(map[string]string, len(sc.Sysctls))
+	for _, s := range sc.Sysctls {
+		out[strings.ReplaceAll(s.Name, "/", ".")] = s.Value
+	}
+	return out
+}
+
+// hostPorts are the ports that containers ask for on the node. The engine publishes them on its host; on the daemon's
+// machine that is loopback too.
+func hostPorts(pod *v1.Pod) []docker.PortBinding {
+	var out []docker.PortBinding
+	add := func(c *v1.Container) {
+		for _, p := range c.Ports {
+			if p.HostPort == 0 || p.Protocol == v1.ProtocolSCTP {
+				continue
+			}
+			out = append(out, docker.PortBinding{
+				ContainerPort: uint16(p.ContainerPort), HostPort: uint16(p.HostPort),
+				Protocol: strings.ToLower(string(p.Protocol)), HostIP: parseAddr(p.HostIP),
+			})
+		}
+	}
+	for i := range pod.Spec.InitContainers {
+		if pod.Spec.InitContainers[i].RestartPolicy != nil {
+			add(&pod.Spec.InitContainers[i])
+		}
+	}
+	for i := range pod.Spec.Containers {
+		add(&pod.Spec.Containers[i])
+	}
+	return out
+}
