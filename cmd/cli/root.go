@@ -17,6 +17,7 @@ import (
 	"skiff.local/skiff/cmd/cli/exit"
 	"skiff.local/skiff/cmd/cli/iostreams"
 	"skiff.local/skiff/cmd/cli/kube"
+	"skiff.local/skiff/cmd/cli/logs"
 	"skiff.local/skiff/cmd/cli/service"
 	"skiff.local/skiff/cmd/cli/start"
 	"skiff.local/skiff/cmd/cli/status"
@@ -97,7 +98,7 @@ or push. What docker build made is what a pod runs, and every NodePort answers o
 	)
 	add(groupWork,
 		mount.Stub(kube.Apply()),
-		mount.Stub(kube.Logs()),
+		mount.Stub(logs.Verb(e)),
 		service.NewCmd(e),
 		service.NewOpenCmd(e),
 	)
@@ -110,7 +111,7 @@ or push. What docker build made is what a pod runs, and every NodePort answers o
 	for _, v := range kube.Verbs() {
 		root.AddCommand(mount.Stub(v))
 	}
-	root.AddCommand(mount.Passthrough())
+	root.AddCommand(mount.Passthrough(), mount.Options())
 	root.SetHelpCommand(helpCommand(mount))
 	return root
 }
@@ -154,11 +155,9 @@ func helpCommand(mount *kube.Mount) *cobra.Command {
 			if len(args) == 0 {
 				return root.Help()
 			}
-			for _, v := range append(kube.Verbs(), kube.Logs(), kube.Apply()) {
+			for _, v := range kube.Verbs() {
 				if v.Name == args[0] {
-					if found, _, err := root.Find(args[:1]); err == nil && found.DisableFlagParsing {
-						return mount.Help(c.Context(), v, args[1:])
-					}
+					return mount.Help(c.Context(), v, args[1:])
 				}
 			}
 			found, rest, err := root.Find(args)

@@ -39,6 +39,8 @@ type Verb struct {
 	Build func(cmdutil.Factory, genericiooptions.IOStreams) *cobra.Command
 	// Hidden verbs work but are not listed.
 	Hidden bool
+	// Example is shown in the reference; kubectl's verbs bring their own with their help.
+	Example string
 }
 
 // GroupID is the group that Add puts the verbs in.
@@ -90,7 +92,7 @@ func (m *Mount) takeLeadingFlags(root *cobra.Command) {
 // Stub is the light command that stands for v until it is called.
 func (m *Mount) Stub(v Verb) *cobra.Command {
 	stub := &cobra.Command{
-		Use: v.Name, Short: v.Short, GroupID: GroupID, Hidden: v.Hidden,
+		Use: v.Name, Short: v.Short, GroupID: GroupID, Hidden: v.Hidden, Example: v.Example,
 		DisableFlagParsing: true,
 		RunE: func(c *cobra.Command, args []string) error {
 			m.takeLeadingFlags(c.Root())

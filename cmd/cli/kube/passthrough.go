@@ -49,3 +49,14 @@ func pick(args []string) []Verb {
 	}
 	return all
 }
+
+// Options is `skiff options`: the flags that kubectl's verbs share, to which their help refers.
+func (m *Mount) Options() *cobra.Command {
+	return &cobra.Command{
+		Use: "options", Short: "List the flags that kubectl's verbs share", Hidden: true, Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			root, g := m.tree("skiff", "")
+			return m.execute(c.Context(), root, g, []string{"options"})
+		},
+	}
+}
