@@ -104,14 +104,14 @@ func (s *Store) store(changes []change) error {
 	if len(changes) == 0 {
 		return nil
 	}
-	b := appendBatchTime(s.encoded[:0], time.Unix(changes[0].at, 0))
+	b := appendBatchTime(s.encoded[:0], changes[0].at)
 	for _, c := range changes {
 		b = appendRecord(b, c.kv, s.state.leases.expiry)
 	}
 	if cap(b) <= 1<<20 {
 		s.encoded = b
 	}
-	err := s.journal.Append(b)
+	err := s.append(b)
 	if err != nil {
 		err = writeError(err)
 		s.log.Error("write to the store failed", "path", s.opts.Path, "err", err)

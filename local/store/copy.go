@@ -26,7 +26,7 @@ func (s *Store) keepCopy() error {
 	if revision, err := copyRevision(copyPath(s.opts.Path)); err == nil && revision == s.state.revision {
 		return nil
 	}
-	w, err := journal.NewWriter(copyPath(s.opts.Path), formatVersion)
+	w, err := journal.NewWriter(copyPath(s.opts.Path), s.format)
 	if err == nil {
 		writeBase(w, s.state)
 		w.EndBase()

@@ -279,11 +279,13 @@ func checkCrash(t *testing.T, path string, round int, last int64, rep crashRepor
 
 // abandon ends a store without the copy that Close makes.
 func abandon(t *testing.T, s *Store) {
-	close(s.closing)
-	<-s.stopped
-	if err := s.journal.Close(); err != nil {
-		t.Error(err)
-	}
+	s.closeOnce.Do(func() {
+		close(s.closing)
+		<-s.stopped
+		if err := s.journal.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // checkCrashObjects compares the objects with the changes that made them.

@@ -63,11 +63,11 @@ func (h *history) compact(revision int64) {
 	h.compacted = max(h.compacted, revision)
 }
 
-// olderThan returns the newest revision that was made before a time in Unix seconds, or compacted where all are younger.
-func (h *history) olderThan(at int64) int64 {
+// madeBy returns the newest revision that was made by a time in Unix milliseconds, or compacted where all are younger.
+func (h *history) madeBy(at int64) int64 {
 	// Clocks are set back at times, so the times need not ascend: what came before an old change is old too.
 	for i := len(h.changes) - 1; i >= 0; i-- {
-		if h.changes[i].at < at {
+		if h.changes[i].at <= at {
 			return h.changes[i].kv.ModRevision
 		}
 	}

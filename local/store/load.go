@@ -83,7 +83,7 @@ func (s *Store) upgrade(l *loader) error {
 		return fmt.Errorf("copy the store before its upgrade to format %d: %w", l.formats.current, err)
 	}
 	since := s.journal.Size()
-	w, err := journal.NewWriter(s.opts.Path, l.formats.current)
+	w, err := journal.NewWriter(s.opts.Path, s.format)
 	if err != nil {
 		return err
 	}

@@ -53,7 +53,7 @@ type planner struct {
 }
 
 func newPlanner(s *state, now time.Time) *planner {
-	return &planner{state: s, at: now.Unix(), ahead: map[string]*mvccpb.KeyValue{}}
+	return &planner{state: s, at: now.UnixMilli(), ahead: map[string]*mvccpb.KeyValue{}}
 }
 
 func (p *planner) revision() int64 { return p.state.revision + int64(len(p.changes)) }

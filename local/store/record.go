@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 )
@@ -32,7 +31,7 @@ type change struct {
 	kv *mvccpb.KeyValue
 	// prev is the object before the change, nil where there was none.
 	prev *mvccpb.KeyValue
-	// at is when the change was made, in Unix seconds.
+	// at is when the change was made, in Unix milliseconds.
 	at int64
 }
 
@@ -55,8 +54,8 @@ func decodeHead(b []byte) (revision int64, objects int, err error) {
 	return revision, objects, d.end()
 }
 
-func appendBatchTime(b []byte, at time.Time) []byte {
-	return binary.AppendVarint(append(b, payloadBatch), at.Unix())
+func appendBatchTime(b []byte, at int64) []byte {
+	return binary.AppendVarint(append(b, payloadBatch), at)
 }
 
 func appendRecord(b []byte, kv *mvccpb.KeyValue, expires expiry) []byte {
@@ -101,7 +100,7 @@ func decodeBase(b []byte, f func(record) error) error {
 	return d.end()
 }
 
-// decodeBatch calls f for each record of a payloadBatch, with its time in Unix seconds.
+// decodeBatch calls f for each record of a payloadBatch, with the time at which it was made.
 func decodeBatch(b []byte, f func(r record, at int64) error) error {
 	d := decoder{b: b}
 	d.expect(payloadBatch)

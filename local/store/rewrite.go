@@ -3,7 +3,6 @@ package store
 import (
 	"fmt"
 	"slices"
-	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 
@@ -76,7 +75,7 @@ func writeState(w *journal.Writer, s snapshot) {
 	var b []byte
 	for i, c := range s.changes {
 		if len(b) == 0 {
-			b = appendBatchTime(b, time.Unix(c.at, 0))
+			b = appendBatchTime(b, c.at)
 		}
 		b = appendRecord(b, c.kv, s.expiry)
 		if last := i == len(s.changes)-1; last || len(b) >= basePayload || s.changes[i+1].at != c.at {
@@ -106,7 +105,7 @@ func (s *Store) rewriteIfDue() {
 	done := make(chan rewritten, 1)
 	s.rewriting = done
 	go func() {
-		if res.w, res.err = journal.NewWriter(s.opts.Path, formatVersion); res.err == nil {
+		if res.w, res.err = journal.NewWriter(s.opts.Path, s.format); res.err == nil {
 			writeState(res.w, snap)
 		}
 		done <- res

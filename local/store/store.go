@@ -55,7 +55,9 @@ func (o *Options) complete() error {
 type Store struct {
 	opts    Options
 	log     *slog.Logger
-	journal *journal.Journal // the committer's, after Open
+	journal *journal.Journal           // the committer's, after Open
+	append  func(payload []byte) error // journal.Append; tests put something before it
+	format  uint32                     // that is written
 
 	mu       sync.RWMutex
 	state    *state   // changed by the committer only, under mu; the committer reads it without
@@ -99,11 +101,11 @@ func open(opts Options, formats formats) (*Store, error) {
 	if err != nil {
 		return nil, opts.openError(err)
 	}
-	s.journal, s.state = j, l.state
+	s.journal, s.append, s.state, s.format = j, j.Append, l.state, formats.current
 	if err := s.upgrade(l); err != nil {
 		return nil, errors.Join(err, j.Close())
 	}
-	s.state.history.compact(s.state.history.olderThan(time.Now().Add(-opts.CompactAfter).Unix()))
+	s.state.history.compact(s.state.history.madeBy(time.Now().Add(-opts.CompactAfter).UnixMilli()))
 	s.stats.Opened, s.stats.FileBytes, s.stats.LoadTime = start, j.Size(), time.Since(start)
 	if n := j.Torn(); n > 0 {
 		s.log.Info("cut off a write that was interrupted and never acknowledged", "path", opts.Path, "bytes", n)

@@ -73,7 +73,7 @@ func (s *Store) compactByAge() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	h := &s.state.history
-	h.compact(h.olderThan(time.Now().Add(-s.opts.CompactAfter).Unix() + 1))
+	h.compact(h.madeBy(time.Now().Add(-s.opts.CompactAfter).UnixMilli()))
 	s.armCompaction()
 }
 
