@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	pluginvalidating "k8s.io/apiserver/pkg/admission/plugin/policy/validating"
 	"k8s.io/apiserver/pkg/cel/openapi/resolver"
 	"k8s.io/apiserver/pkg/quota/v1/generic"
@@ -12,13 +11,13 @@ import (
 	pkgcontroller "k8s.io/kubernetes/pkg/controller"
 	"k8s.io/kubernetes/pkg/controller/clusterroleaggregation"
 	"k8s.io/kubernetes/pkg/controller/garbagecollector"
-	"k8s.io/kubernetes/pkg/controller/namespace"
 	"k8s.io/kubernetes/pkg/controller/resourceclaim"
 	"k8s.io/kubernetes/pkg/controller/resourcequota"
 	"k8s.io/kubernetes/pkg/controller/tainteviction"
 	"k8s.io/kubernetes/pkg/controller/validatingadmissionpolicystatus"
 	quotainstall "k8s.io/kubernetes/pkg/quota/v1/install"
 
+	"skiff.local/skiff/local/controllers/namespaces"
 	"skiff.local/skiff/local/controllers/nodes"
 	"skiff.local/skiff/local/controllers/podgc"
 )
@@ -31,8 +30,14 @@ const (
 	quotaWorkers   = 2
 )
 
-func newNamespaces(ctx context.Context, env *environment) (runFunc, error) {
-	c := namespace.NewNamespaceController(ctx, env.client, env.metadata, env.discovery.namespaced, env.Informers.Core().V1().Namespaces(), namespaceResync, corev1.FinalizerKubernetes)
+func newNamespaces(_ context.Context, env *environment) (runFunc, error) {
+	core := env.Informers.Core().V1()
+	c, err := namespaces.New(namespaces.Config{
+		Client: env.client, Metadata: env.metadata, Namespaces: core.Namespaces(), Pods: core.Pods(), Discover: env.discovery.namespaced,
+	})
+	if err != nil {
+		return nil, err
+	}
 	return withWorkers(c.Run, namespaceWorkers), nil
 }
 

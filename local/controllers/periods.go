@@ -4,8 +4,9 @@ import "time"
 
 // The periods of what Kubernetes' controllers do by the clock. Upstream's default is given where ours differs.
 const (
-	// pvSyncPeriod is how often the volume binder walks all claims and volumes. It acts on events; the walk only
-	// repeats what failed without an event, and it writes nothing when there is nothing to do. Upstream: 15 s.
+	// pvSyncPeriod is how often the volume binder walks all claims and volumes. It acts on events (rematch.go adds
+	// the one it lacks); the walk only repeats what failed, and writes nothing when there is nothing to do. Upstream:
+	// 15 s.
 	pvSyncPeriod = 2 * time.Minute
 
 	// hpaSyncPeriod is a period per HorizontalPodAutoscaler: without one nothing runs. It is upstream's, because
@@ -23,9 +24,8 @@ const (
 	// initialSyncTimeout is how long the garbage collector waits for its first view of the cluster (upstream's).
 	initialSyncTimeout = 30 * time.Second
 
-	// namespaceResync and quotaResync repeat over the cached namespaces and quotas (upstream's).
-	namespaceResync = 5 * time.Minute
-	quotaResync     = 5 * time.Minute
+	// quotaResync is how often all quotas are counted anew (upstream's).
+	quotaResync = 5 * time.Minute
 	// replenishmentResync is the resync of the informers that tell quotas about deletions (upstream's minimum).
 	replenishmentResync = 12 * time.Hour
 

@@ -17,11 +17,15 @@ import (
 // (package provisioner, or one that runs in the cluster), as with CSI.
 func newVolumeBinder(ctx context.Context, env *environment) (runFunc, error) {
 	core := env.Informers.Core().V1()
+	claims, err := rematchClaims(core.PersistentVolumeClaims(), core.PersistentVolumes())
+	if err != nil {
+		return nil, err
+	}
 	c, err := persistentvolume.NewController(ctx, persistentvolume.ControllerParameters{
 		KubeClient:                env.client,
 		SyncPeriod:                pvSyncPeriod,
 		VolumeInformer:            core.PersistentVolumes(),
-		ClaimInformer:             core.PersistentVolumeClaims(),
+		ClaimInformer:             claims,
 		ClassInformer:             env.Informers.Storage().V1().StorageClasses(),
 		PodInformer:               core.Pods(),
 		NodeInformer:              core.Nodes(),

@@ -1,0 +1,80 @@
+package controllers
+
+import (
+	"fmt"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	coreinformers "k8s.io/client-go/informers/core/v1"
+	corelisters "k8s.io/client-go/listers/core/v1"
+	"k8s.io/client-go/tools/cache"
+)
+
+// rematchedClaims is the informer of claims that the volume binder gets. The binder looks for a volume for a claim
+// when the claim changes; when a volume appears it does so only at its next walk over everything, every 15 seconds
+// upstream. Here a volume that can be bound counts as a change of the claims that wait for one, so that they are bound
+// at once and the walk can be rare.
+type rematchedClaims struct {
+	coreinformers.PersistentVolumeClaimInformer
+	informer *notifyingInformer
+}
+
+// notifyingInformer remembers who subscribes.
+type notifyingInformer struct {
+	cache.SharedIndexInformer
+	mu       sync.Mutex
+	handlers []cache.ResourceEventHandler // guarded by mu
+}
+
+func rematchClaims(claims coreinformers.PersistentVolumeClaimInformer, volumes coreinformers.PersistentVolumeInformer) (coreinformers.PersistentVolumeClaimInformer, error) {
+	r := rematchedClaims{claims, &notifyingInformer{SharedIndexInformer: claims.Informer()}}
+	changed := func(obj any) {
+		if v, ok := obj.(*corev1.PersistentVolume); ok && v.Status.Phase == corev1.VolumeAvailable {
+			r.informer.touch(waitingFor(v, claims.Lister()))
+		}
+	}
+	if _, err := volumes.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{UpdateFunc: func(_, obj any) { changed(obj) }}); err != nil {
+		return nil, fmt.Errorf("watch volumes: %w", err)
+	}
+	return r, nil
+}
+
+func (r rematchedClaims) Informer() cache.SharedIndexInformer { return r.informer }
+
+// AddEventHandler also subscribes to the changes that touch makes up.
+func (n *notifyingInformer) AddEventHandler(h cache.ResourceEventHandler) (cache.ResourceEventHandlerRegistration, error) {
+	n.mu.Lock()
+	n.handlers = append(n.handlers, h)
+	n.mu.Unlock()
+	return n.SharedIndexInformer.AddEventHandler(h)
+}
+
+func (n *notifyingInformer) touch(claims []*corev1.PersistentVolumeClaim) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, c := range claims {
+		for _, h := range n.handlers {
+			h.OnUpdate(c, c)
+		}
+	}
+}
+
+// waitingFor returns the unbound claims of the volume's class.
+func waitingFor(v *corev1.PersistentVolume, lister corelisters.PersistentVolumeClaimLister) []*corev1.PersistentVolumeClaim {
+	all, err := lister.List(labels.Everything())
+	if err != nil { // a lister over a cache has none
+		return nil
+	}
+	var waiting []*corev1.PersistentVolumeClaim
+	for _, c := range all {
+		class := c.Annotations[corev1.BetaStorageClassAnnotation]
+		if c.Spec.StorageClassName != nil {
+			class = *c.Spec.StorageClassName
+		}
+		if c.Status.Phase != corev1.ClaimBound && class == v.Spec.StorageClassName {
+			waiting = append(waiting, c)
+		}
+	}
+	return waiting
+}
