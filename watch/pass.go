@@ -154,7 +154,7 @@ func (s *Set) reconcile(ctx context.Context, c cause) (event.Summary, error) {
 		if round == 0 {
 			total.Unchanged = p.Unchanged
 			if c.first && s.config.Confirm != nil && !p.Empty() && !s.confirm(ctx, p) {
-				return total, errDeclined
+				return total, ErrDeclined
 			}
 		}
 		failedBefore := len(s.state.failed)
@@ -175,8 +175,8 @@ func (s *Set) reconcile(ctx context.Context, c cause) (event.Summary, error) {
 	}
 }
 
-// errDeclined says that the person did not want the changes that were shown.
-var errDeclined = errors.New("nothing was changed")
+// ErrDeclined says that the person did not want the changes that were shown.
+var ErrDeclined = errors.New("nothing was changed")
 
 func (s *Set) input(c cause, round int) plan.Input {
 	in := plan.Input{
