@@ -9,10 +9,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"skiff.local/skiff/cmd/cli/apply"
 	"skiff.local/skiff/cmd/cli/completion"
 	"skiff.local/skiff/cmd/cli/daemon"
 	"skiff.local/skiff/cmd/cli/delete"
 	"skiff.local/skiff/cmd/cli/docs"
+	"skiff.local/skiff/cmd/cli/doctor"
 	"skiff.local/skiff/cmd/cli/env"
 	"skiff.local/skiff/cmd/cli/exit"
 	"skiff.local/skiff/cmd/cli/iostreams"
@@ -22,6 +24,7 @@ import (
 	"skiff.local/skiff/cmd/cli/start"
 	"skiff.local/skiff/cmd/cli/status"
 	"skiff.local/skiff/cmd/cli/stop"
+	"skiff.local/skiff/cmd/cli/up"
 	"skiff.local/skiff/cmd/cli/version"
 	"skiff.local/skiff/local/profile"
 )
@@ -96,9 +99,10 @@ or push. What docker build made is what a pod runs, and every NodePort answers o
 		status.NewCmd(e),
 		delete.NewCmd(e, func(ctx context.Context, args []string) error { return mount.Run(ctx, kube.Delete(), args) }),
 	)
+	for _, v := range native(e) {
+		add(groupWork, mount.Stub(v))
+	}
 	add(groupWork,
-		mount.Stub(kube.Apply()),
-		mount.Stub(logs.Verb(e)),
 		service.NewCmd(e),
 		service.NewOpenCmd(e),
 	)
@@ -106,7 +110,8 @@ or push. What docker build made is what a pod runs, and every NodePort answers o
 		version.NewCmd(e),
 		completion.NewCmd(e),
 		daemon.NewCmd(e),
-		docs.NewCmd(e),
+		doctor.NewCmd(e),
+		docs.NewCmd(e, Built(e)),
 	)
 	for _, v := range kube.Verbs() {
 		root.AddCommand(mount.Stub(v))
@@ -114,6 +119,27 @@ or push. What docker build made is what a pod runs, and every NodePort answers o
 	root.AddCommand(mount.Passthrough(), mount.Options())
 	root.SetHelpCommand(helpCommand(mount))
 	return root
+}
+
+// native are skiff's own verbs that are mounted beside kubectl's: they take the same flags to name a cluster.
+func native(e *env.Env) []kube.Verb {
+	verbs := []kube.Verb{up.Verb(e), apply.Verb(e), logs.Verb(e)}
+	for i := range verbs {
+		verbs[i].Native = true
+	}
+	return verbs
+}
+
+// Built returns the real command of a mounted verb of ours, for the reference.
+func Built(e *env.Env) func(name string) *cobra.Command {
+	return func(name string) *cobra.Command {
+		for _, v := range native(e) {
+			if v.Name == name {
+				return kube.New(e, nil).Command(v)
+			}
+		}
+		return nil
+	}
 }
 
 // Report says what went wrong and what to try next, and returns the code to exit with.

@@ -71,7 +71,8 @@ func TestDeleteTellsClustersFromObjects(t *testing.T) {
 // The reference is generated; this fails when somebody changed a verb and not the page.
 func TestTheReferenceIsCurrent(t *testing.T) {
 	io, _, _, _ := iostreams.Test()
-	want := docs.Markdown(NewRoot(&env.Env{IO: io, ProfileName: profile.DefaultName}))
+	e := &env.Env{IO: io, ProfileName: profile.DefaultName}
+	want := docs.Markdown(NewRoot(e), Built(e))
 	got, err := os.ReadFile("../../docs/cli.md")
 	if err != nil {
 		t.Fatal(err)

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"skiff.local/skiff/runtime/docker"
+	"skiff.local/skiff/runtime/image"
 )
 
 // Engine is what cleaning needs of the Docker Engine.
@@ -19,13 +20,17 @@ type Engine interface {
 	RemoveVolume(ctx context.Context, name string, force bool) error
 	ListNetworks(ctx context.Context, labels map[string]string) ([]docker.Network, error)
 	RemoveNetwork(ctx context.Context, name string) error
+	image.Remover
 }
 
 // Removed counts what Clean removed.
-type Removed struct{ Containers, Volumes, Networks int }
+type Removed struct{ Containers, Volumes, Networks, Images int }
 
 func (r Removed) String() string {
 	parts := []string{count(r.Containers, "container"), count(r.Volumes, "volume"), count(r.Networks, "network")}
+	if r.Images > 0 {
+		parts = append(parts, count(r.Images, "image"))
+	}
 	return strings.Join(parts, ", ")
 }
 
@@ -85,7 +90,17 @@ func Clean(ctx context.Context, engine Engine, profile string) (Removed, error) 
 		}
 		removed.Networks++
 	}
-	return removed, nil
+	removed.Images, err = cleanImages(ctx, engine)
+	return removed, err
+}
+
+// cleanImages removes the images that skiff loaded, unless another profile still uses the engine.
+func cleanImages(ctx context.Context, engine Engine) (int, error) {
+	others, err := engine.ListContainers(ctx, docker.ListOptions{Labels: map[string]string{docker.LabelProfile: ""}})
+	if err != nil || len(others) > 0 {
+		return 0, err
+	}
+	return image.RemoveOwn(ctx, engine)
 }
 
 func gone(err error) error {

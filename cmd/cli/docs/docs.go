@@ -14,13 +14,13 @@ import (
 	"skiff.local/skiff/cmd/cli/kube"
 )
 
-// NewCmd returns the hidden verb.
-func NewCmd(e *env.Env) *cobra.Command {
+// NewCmd returns the hidden verb. Some verbs are stubs until they are called; built returns the real one, or nil.
+func NewCmd(e *env.Env, built func(name string) *cobra.Command) *cobra.Command {
 	c := &cobra.Command{Use: "docs", Short: "Write the reference", Hidden: true}
 	c.AddCommand(&cobra.Command{
 		Use: "markdown", Short: "Print docs/cli.md", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			_, err := fmt.Fprint(e.IO.Out, Markdown(c.Root()))
+			_, err := fmt.Fprint(e.IO.Out, Markdown(c.Root(), built))
 			return err
 		},
 	})
@@ -39,7 +39,7 @@ func NewCmd(e *env.Env) *cobra.Command {
 }
 
 // Markdown is the reference of all verbs on one page.
-func Markdown(root *cobra.Command) string {
+func Markdown(root *cobra.Command, built func(name string) *cobra.Command) string {
 	b := &strings.Builder{}
 	b.WriteString("# skiff's command line\n\n")
 	b.WriteString("<!-- Made from the commands by `make docs`. -->\n\n")
@@ -53,9 +53,13 @@ func Markdown(root *cobra.Command) string {
 		}
 		fmt.Fprintf(b, "\n## %s\n", strings.TrimSuffix(g.Title, ":"))
 		for _, c := range root.Commands() {
-			if c.GroupID == g.ID {
-				verb(b, c)
+			if c.GroupID != g.ID || c.Hidden {
+				continue
 			}
+			if real := built(c.Name()); real != nil {
+				c = real
+			}
+			verb(b, c)
 		}
 	}
 	kubectl(b, root)

@@ -5,6 +5,7 @@ package kube
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -41,6 +42,9 @@ type Verb struct {
 	Hidden bool
 	// Example is shown in the reference; kubectl's verbs bring their own with their help.
 	Example string
+	// Native verbs are skiff's own: what their RunE returns is an error like any other. kubectl's verbs report their
+	// errors themselves, so that what their RunE returns is a mistake in the command line.
+	Native bool
 }
 
 // GroupID is the group that Add puts the verbs in.
@@ -110,7 +114,12 @@ func (m *Mount) Stub(v Verb) *cobra.Command {
 // Run builds v and executes it with args.
 func (m *Mount) Run(ctx context.Context, v Verb, args []string) error {
 	root, getter := m.tree("skiff", "", v)
-	return m.execute(ctx, root, getter, append(append([]string{v.Name}, m.leading...), args...))
+	err := m.execute(ctx, root, getter, append(append([]string{v.Name}, m.leading...), args...))
+	var ours *exit.Error
+	if err == nil || getter.err != nil || v.Native || errors.As(err, &ours) {
+		return err
+	}
+	return exit.With(exit.Usage, err, "")
 }
 
 // Help builds v, and shows the help of the subcommand that path names.
@@ -132,11 +141,7 @@ func (m *Mount) execute(ctx context.Context, root *cobra.Command, g *getter, arg
 		m.fatal(g.err, code)
 	})
 	root.SetArgs(append([]string{}, args...)) // never nil: cobra would take the process's own
-	err := root.ExecuteContext(ctx)
-	if err != nil && g.err == nil {
-		return exit.With(exit.Usage, err, "") // the verbs report everything else through BehaviorOnFatal
-	}
-	return err
+	return root.ExecuteContext(ctx)
 }
 
 // tree makes a root of its own for the verbs: kubectl's global flags would collide with skiff's (logs -p, patch -p).
@@ -194,6 +199,9 @@ func (m *Mount) tree(name, display string, verbs ...Verb) (*cobra.Command, *gett
 	addProfileFlag(m.env, root)
 	root.AddCommand(optionsCommand())
 	templates.ActsAsRootCommand(root, []string{"options"})
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return exit.With(exit.Usage, err, "see `"+c.CommandPath()+" --help`")
+	})
 	_ = root.RegisterFlagCompletionFunc("namespace", func(_ *cobra.Command, _ []string, toComplete string) ([]string, cobra.ShellCompDirective) {
 		return utilcomp.CompGetResource(factory, "namespace", toComplete), cobra.ShellCompDirectiveNoFileComp
 	})

@@ -54,7 +54,7 @@ const example = `  skiff logs                        every pod of the namespace
 
 // Verb returns the verb, for mounting beside kubectl's.
 func Verb(e *env.Env) kube.Verb {
-	return kube.Verb{Name: "logs", Short: "Show the logs of pods, many at once", Example: example, Build: func(f cmdutil.Factory, s genericiooptions.IOStreams) *cobra.Command {
+	return kube.Verb{Name: "logs", Short: "Show the logs of pods, many at once", Example: example, Native: true, Build: func(f cmdutil.Factory, s genericiooptions.IOStreams) *cobra.Command {
 		return newCmd(f, e.IO)
 	}}
 }
