@@ -54,7 +54,11 @@ func Suggest(ref Reference, local []docker.ImageInfo) []string {
 		distance int
 		age      int64 // negative creation time, so that newest sorts first
 	}
-	base := func(repository string) string { return repository[strings.LastIndexByte(repository, '/')+1:] }
+	split := func(repository string) (dir, base string) {
+		i := strings.LastIndexByte(repository, '/') + 1
+		return repository[:i], repository[i:]
+	}
+	wantDir, wantBase := split(ref.Repository)
 	var found []candidate
 	for _, img := range local {
 		for _, tag := range img.Tags {
@@ -62,14 +66,14 @@ func Suggest(ref Reference, local []docker.ImageInfo) []string {
 			if err != nil || other.String() == ref.String() {
 				continue
 			}
-			// The same repository is nearer than the same last element in another one, and that nearer than a typo.
-			d := 0
-			if other.Repository != ref.Repository {
-				wrong := editDistance(base(other.Repository), base(ref.Repository))
-				if wrong > len(base(ref.Repository))/3 {
-					continue
-				}
-				d = 1 + wrong
+			// Another tag is nearest; each wrong letter counts, and so does another place.
+			dir, base := split(other.Repository)
+			d := editDistance(base, wantBase)
+			if d > len(wantBase)/3 {
+				continue
+			}
+			if dir != wantDir {
+				d++
 			}
 			found = append(found, candidate{other.Familiar(), d, -img.Created.Unix()})
 		}
