@@ -105,7 +105,7 @@ func (c coreGroup) addWorkloads(to map[string]rest.Storage) error {
 	if err != nil {
 		return err
 	}
-	nodes.Proxy.Connection = c.reach
+	nodes.Proxy.Connection = nodeProxy{c.reach, nodes.Node}
 	to["nodes"], to["nodes/status"], to["nodes/proxy"] = nodes.Node, nodes.Status, nodes.Proxy
 
 	pods, err := podstore.NewStorage(opts, c.reach, transport, c.client.PolicyV1(), c.generic.Authorization.Authorizer)

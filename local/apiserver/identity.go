@@ -10,7 +10,7 @@ import (
 
 // installIdentity serves the OpenID configuration by which others may check this cluster's service-account tokens.
 func installIdentity(server *genericapiserver.GenericAPIServer, issuer string, keys serviceaccount.PublicKeysGetter) error {
-	provider, err := serviceaccount.NewOpenIDMetadataProvider(issuer, "", server.ExternalAddress, keys)
+	provider, err := serviceaccount.NewOpenIDMetadataProvider(issuer, issuer+serviceaccount.JWKSPath, server.ExternalAddress, keys)
 	if err != nil {
 		return fmt.Errorf("make OpenID configuration: %w", err)
 	}

@@ -32,12 +32,15 @@ func (l *loopback) serve(h http.Handler) {
 // the limits on the rate of requests are meant for networks.
 func (l *loopback) config(token string) *rest.Config {
 	return &rest.Config{
-		Host:               "https://127.0.0.1",
-		Transport:          l,
-		BearerToken:        token,
-		QPS:                -1,
-		DisableCompression: true,
-		ContentConfig:      rest.ContentConfig{ContentType: runtime.ContentTypeProtobuf},
+		Host:      "https://127.0.0.1",
+		Transport: l,
+		UserAgent: "kube-apiserver",
+		// Warnings tell users of deprecated versions; the server's own parts use them knowingly.
+		WarningHandlerWithContext: rest.NoWarnings{},
+		BearerToken:               token,
+		QPS:                       -1,
+		DisableCompression:        true,
+		ContentConfig:             rest.ContentConfig{ContentType: runtime.ContentTypeProtobuf},
 	}
 }
 

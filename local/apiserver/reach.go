@@ -8,7 +8,9 @@ import (
 	"net/http"
 	"sync/atomic"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apiserver/pkg/registry/rest"
 	"k8s.io/apiserver/pkg/util/webhook"
 	kubeletclient "k8s.io/kubernetes/pkg/kubelet/client"
 )
@@ -52,6 +54,44 @@ func (r *reach) GetConnectionInfo(_ context.Context, node types.NodeName) (*kube
 	t := r.node.transport
 	return &kubeletclient.ConnectionInfo{Scheme: "http", Hostname: string(node), Port: kubeletPort, Transport: t, InsecureSkipTLSVerifyTransport: t}, nil
 }
+
+// nodeProxy is GetConnectionInfo for requests to nodes/proxy, which refuses hosts that don't resolve: it is told an
+// address that nobody has, and the request gets the node's name as its host on the way.
+type nodeProxy struct {
+	*reach
+	nodes rest.Getter
+}
+
+// nobody is reserved for documentation (RFC 5737).
+const nobody = "192.0.2.1"
+
+func (p nodeProxy) GetConnectionInfo(ctx context.Context, node types.NodeName) (*kubeletclient.ConnectionInfo, error) {
+	if _, err := p.nodes.Get(ctx, string(node), &metav1.GetOptions{}); err != nil {
+		return nil, err
+	}
+	info, err := p.reach.GetConnectionInfo(ctx, node)
+	if err != nil {
+		return nil, err
+	}
+	t := hostTransport{host: net.JoinHostPort(info.Hostname, info.Port), base: p.node.transport}
+	info.Hostname, info.Transport, info.InsecureSkipTLSVerifyTransport = nobody, t, t
+	return info, nil
+}
+
+// hostTransport asks for host whatever the request's URL says.
+type hostTransport struct {
+	host string
+	base *http.Transport
+}
+
+func (t hostTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.Host = t.host
+	return t.base.RoundTrip(r)
+}
+
+// WrappedRoundTripper lets the proxy find the dialer for requests that upgrade.
+func (t hostTransport) WrappedRoundTripper() http.RoundTripper { return t.base }
 
 func (r *reach) serveKubelet(w http.ResponseWriter, req *http.Request) {
 	h := r.kubelet.Load()

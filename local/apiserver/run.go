@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"time"
 )
 
 // Start serves and returns as soon as a first write would succeed. What nobody waits for (default roles,
@@ -82,3 +83,22 @@ func (s *Server) serveKubelet(ctx context.Context) {
 		s.log.Error("serving the kubelet's API failed", "err", err)
 	}
 }
+
+// WaitReady blocks until /readyz says ok: all that was stored is served, custom resources and APIServices included.
+func (s *Server) WaitReady(ctx context.Context) error {
+	for {
+		if s.client.Discovery().RESTClient().Get().AbsPath("/readyz").Do(ctx).Error() == nil {
+			return nil
+		}
+		select {
+		case <-time.After(readyPoll):
+		case <-s.stopped:
+			return errors.Join(errors.New("the API server has stopped"), s.runErr)
+		case <-ctx.Done():
+			return fmt.Errorf("wait for the API server to be ready: %w", ctx.Err())
+		}
+	}
+}
+
+// readyPoll is a twentieth of what readiness itself is made of: hooks that poll every 100 ms.
+const readyPoll = 5 * time.Millisecond

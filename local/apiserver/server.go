@@ -23,6 +23,7 @@ import (
 	"k8s.io/client-go/rest"
 	aggregator "k8s.io/kube-aggregator/pkg/apiserver"
 	"k8s.io/kubernetes/pkg/api/legacyscheme"
+	"k8s.io/kubernetes/pkg/capabilities"
 	"k8s.io/kubernetes/pkg/serviceaccount"
 )
 
@@ -65,6 +66,8 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 	if cfg.Dial != nil {
 		s.SetDial(cfg.Dial)
 	}
+	// One switch per process in Kubernetes; like every distribution's, its API takes privileged containers.
+	capabilities.Setup(true, 0)
 	s.rest = s.loop.config(rand.Text())
 	if s.client, err = kubernetes.NewForConfig(s.rest); err != nil {
 		return nil, fmt.Errorf("make in-process client: %w", err)

@@ -12,27 +12,21 @@ import (
 	"skiff.local/skiff/local/store"
 )
 
-// newTestServer makes a server on a store of its own; it does not serve yet.
-func newTestServer(t *testing.T) *Server {
-	t.Helper()
-	dir := t.TempDir()
-	bundle, err := pki.Ensure(dir, pki.Options{})
+// makeServer makes a server on a store in dir; it does not serve yet.
+func makeServer(ctx context.Context, dir string, change func(*Config)) (*Server, error) {
+	bundle, err := pki.Ensure(filepath.Join(dir, "pki"), pki.Options{})
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	db, err := store.Open(store.Options{Path: filepath.Join(dir, "state.db")})
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	t.Cleanup(func() { db.Close() })
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	t.Cleanup(func() { l.Close() })
-	ctx, cancel := context.WithCancel(context.Background())
-	t.Cleanup(cancel)
-	s, err := New(ctx, Config{
+	cfg := Config{
 		Store:         db,
 		Listener:      l,
 		PKI:           bundle,
@@ -40,9 +34,17 @@ func newTestServer(t *testing.T) *Server {
 		ClusterDNS:    netip.MustParseAddr("10.244.128.10"),
 		Reachable:     netip.MustParseAddrPort("10.244.127.254:6443"),
 		Logger:        slog.New(slog.DiscardHandler),
-	})
+	}
+	change(&cfg)
+	return New(ctx, cfg)
+}
+
+func newTestServer(t *testing.T) *Server {
+	t.Helper()
+	s, err := makeServer(t.Context(), t.TempDir(), func(*Config) {})
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { s.cfg.Listener.Close() })
 	return s
 }
