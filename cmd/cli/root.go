@@ -9,22 +9,28 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"skiff.local/skiff/cmd/cli/answers"
 	"skiff.local/skiff/cmd/cli/apply"
 	"skiff.local/skiff/cmd/cli/completion"
+	"skiff.local/skiff/cmd/cli/config"
 	"skiff.local/skiff/cmd/cli/daemon"
 	"skiff.local/skiff/cmd/cli/delete"
 	"skiff.local/skiff/cmd/cli/docs"
 	"skiff.local/skiff/cmd/cli/doctor"
 	"skiff.local/skiff/cmd/cli/env"
 	"skiff.local/skiff/cmd/cli/exit"
+	"skiff.local/skiff/cmd/cli/image"
 	"skiff.local/skiff/cmd/cli/iostreams"
 	"skiff.local/skiff/cmd/cli/kube"
 	"skiff.local/skiff/cmd/cli/logs"
+	"skiff.local/skiff/cmd/cli/pause"
+	"skiff.local/skiff/cmd/cli/profiles"
 	"skiff.local/skiff/cmd/cli/service"
 	"skiff.local/skiff/cmd/cli/start"
 	"skiff.local/skiff/cmd/cli/status"
 	"skiff.local/skiff/cmd/cli/stop"
 	"skiff.local/skiff/cmd/cli/up"
+	"skiff.local/skiff/cmd/cli/updatecontext"
 	"skiff.local/skiff/cmd/cli/version"
 	"skiff.local/skiff/local/profile"
 )
@@ -38,7 +44,7 @@ const (
 
 // Main runs the command line and returns the process's exit code.
 func Main(args []string, skiffVersion string) int {
-	e := &env.Env{IO: iostreams.System(), Version: skiffVersion, ProfileName: profile.NameFromEnv()}
+	e := &env.Env{IO: iostreams.System(), Version: skiffVersion, ProfileName: env.DefaultProfile()}
 	root := NewRoot(e)
 	root.SetArgs(args)
 	return int(Report(e, root.ExecuteContext(context.Background())))
@@ -106,6 +112,15 @@ or push. What docker build made is what a pod runs, and every NodePort answers o
 		service.NewCmd(e),
 		service.NewOpenCmd(e),
 	)
+	add(groupCluster,
+		pause.NewCmd(e),
+		pause.NewResumeCmd(e),
+		profiles.NewCmd(e),
+		config.NewCmd(e),
+		updatecontext.NewCmd(e),
+	)
+	add(groupWork, image.NewCmd(e))
+	add(groupSkiff, answers.NewCmds(e)...)
 	add(groupSkiff,
 		version.NewCmd(e),
 		completion.NewCmd(e),

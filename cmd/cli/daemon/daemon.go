@@ -11,10 +11,9 @@ import (
 // NewCmd returns the verb.
 func NewCmd(e *env.Env) *cobra.Command {
 	c := &cobra.Command{
-		Use:    "daemon",
-		Short:  "Run the cluster's process",
-		Hidden: true,
+		Use:   "daemon",
+		Short: "Run the cluster's process, or register it as a service of yours",
 	}
-	c.AddCommand(newRunCmd(e))
+	c.AddCommand(newRunCmd(e), newInstallCmd(e), newUninstallCmd(e))
 	return c
 }
