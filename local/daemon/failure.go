@@ -1,0 +1,36 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+
+	"skiff.local/skiff/local/client"
+	"skiff.local/skiff/local/profile"
+	"skiff.local/skiff/runtime/docker"
+)
+
+// failure says err in the words of the verb that waits for this daemon.
+func failure(err error, p *profile.Profile) *client.Failure {
+	if f := client.AsFailure(err); f != nil {
+		return f
+	}
+	f := &client.Failure{Reason: client.ReasonInternal, Message: err.Error(), Hint: docker.Hint(err)}
+	switch {
+	case errors.Is(err, docker.ErrNoEngine):
+		f.Reason = client.ReasonNoEngine
+	case errors.Is(err, docker.ErrPermission):
+		f.Reason = client.ReasonEnginePermission
+	case errors.Is(err, docker.ErrTooOld):
+		f.Reason = client.ReasonEngineTooOld
+	case errors.Is(err, docker.ErrConfig):
+		f.Reason = client.ReasonInvalid
+	case errors.Is(err, profile.ErrRunning):
+		f.Reason = client.ReasonAlreadyRunning
+	case errors.Is(err, context.DeadlineExceeded):
+		f.Reason = client.ReasonTimeout
+	}
+	if f.Hint == "" {
+		f.Hint = "look at " + p.LogPath()
+	}
+	return f
+}

@@ -1,0 +1,264 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"skiff.local/skiff/local/apiserver"
+	"skiff.local/skiff/local/apiserver/pki"
+	"skiff.local/skiff/local/client"
+	"skiff.local/skiff/local/network"
+	"skiff.local/skiff/local/profile"
+	"skiff.local/skiff/local/store"
+	"skiff.local/skiff/runtime/docker"
+	"skiff.local/skiff/runtime/image"
+)
+
+// start brings the parts up. What does not wait for another part starts at once: the relay comes up while the API
+// does, because each takes about as long as the other. ctx bounds the start alone; the parts run until runCtx ends.
+func (d *daemon) start(ctx, runCtx context.Context, undo *stack) error {
+	if err := d.connectEngine(ctx, undo); err != nil {
+		return err
+	}
+	if err := d.settle(ctx); err != nil {
+		return err
+	}
+	bundle, err := d.openState(undo)
+	if err != nil {
+		return err
+	}
+	if err := d.makeNetwork(); err != nil {
+		return err
+	}
+	if err := d.makeAPI(runCtx, bundle, undo); err != nil {
+		return err
+	}
+
+	relay := make(chan error, 1)
+	go func() { relay <- d.startRelay(ctx) }()
+	if err := d.startAPI(runCtx, bundle, undo); err != nil {
+		return errors.Join(err, <-relay)
+	}
+	if err := d.startControllers(runCtx, bundle, undo); err != nil {
+		return errors.Join(err, <-relay)
+	}
+	if err := <-relay; err != nil {
+		return err
+	}
+	d.supervise(runCtx, "the network", func(ctx context.Context) error {
+		return d.network.Run(ctx, network.Cluster{Client: d.client, Informers: d.api.Informers()})
+	})
+	d.tell.phase(client.PhaseNetwork, "the relay runs on "+d.settings.Subnet.String())
+	if err := d.startNode(runCtx, undo); err != nil {
+		return err
+	}
+	if err := d.network.WaitDNS(ctx); err != nil {
+		return err
+	}
+	d.tell.phase(client.PhaseDNS, "the cluster's DNS answers")
+	close(d.ready)
+	d.tell.phase(client.PhaseReady, "")
+	d.log.Info("ready", "took", time.Since(d.started))
+	if err := d.sets.resume(); err != nil {
+		d.log.Error("the watched sets could not be resumed", "error", err)
+	}
+	return nil
+}
+
+func (d *daemon) url() string { return fmt.Sprintf("https://127.0.0.1:%d", d.settings.APIPort) }
+
+func (d *daemon) connectEngine(ctx context.Context, undo *stack) error {
+	engine, err := docker.Connect(ctx, docker.Options{})
+	if err != nil {
+		return err
+	}
+	d.engine = engine
+	undo.push(engine.Close)
+	d.tell.phase(client.PhaseEngine, fmt.Sprintf("Docker Engine at %s, API %s", engine.Host(), engine.APIVersion()))
+	return nil
+}
+
+// settle decides what a cluster keeps from its first start on, and takes the changes that a later start may ask for.
+// They are stored only once the API serves on them.
+func (d *daemon) settle(ctx context.Context) error {
+	settings, existed, err := d.profile.ReadSettings()
+	if err != nil {
+		return &client.Failure{Reason: client.ReasonHome, Message: err.Error()}
+	}
+	want := d.opts.Start
+	if want.APIPort != 0 {
+		settings.APIPort = want.APIPort
+	}
+	if want.Nodes != 0 {
+		settings.Nodes = want.Nodes
+	}
+	if want.Bind != "" {
+		settings.Bind = want.Bind
+	}
+	settings.Nodes = max(settings.Nodes, 1)
+	switch {
+	case want.Subnet != "":
+		subnet, err := parseSubnet(want.Subnet)
+		if err != nil {
+			return err
+		}
+		if existed && settings.Subnet != subnet {
+			return &client.Failure{
+				Reason:  client.ReasonInvalid,
+				Message: fmt.Sprintf("--subnet: the cluster %q has its pods and Services in %s, which can't change", d.profile.Name, settings.Subnet),
+				Hint:    "run `skiff delete` first, or make another profile with -p",
+			}
+		}
+		settings.Subnet = subnet
+	case !existed:
+		if settings.Subnet, err = network.ChooseSubnet(ctx, d.engine); err != nil {
+			return err
+		}
+	}
+	if !existed {
+		settings.Created = d.started
+	}
+	d.settings = settings
+	return nil
+}
+
+func parseSubnet(s string) (netip.Prefix, error) {
+	subnet, err := netip.ParsePrefix(s)
+	if err != nil || !subnet.Addr().Is4() || subnet.Bits() != 16 || subnet != subnet.Masked() || !subnet.Addr().IsPrivate() {
+		return netip.Prefix{}, &client.Failure{
+			Reason:  client.ReasonInvalid,
+			Message: fmt.Sprintf("--subnet %q is no private IPv4 network of 16 bits", s),
+			Hint:    "write it like 10.99.0.0/16",
+		}
+	}
+	return subnet, nil
+}
+
+// openState opens the store and makes the certificates, side by side.
+func (d *daemon) openState(undo *stack) (*pki.Bundle, error) {
+	var bundle *pki.Bundle
+	var group errgroup.Group
+	group.Go(func() (err error) {
+		services := network.ServiceRange(d.settings.Subnet)
+		bundle, err = pki.Ensure(d.profile.PKIDir(), pki.Options{
+			IPs: ips(services.Addr().Next(), network.RelayAddr(d.settings.Subnet)), ClusterDomain: clusterDomain,
+		})
+		return err
+	})
+	group.Go(func() (err error) {
+		d.store, err = store.Open(store.Options{
+			Path: d.profile.StorePath(), RestoreCommand: restoreCommand(d.profile), Logger: d.log,
+		})
+		var damaged *store.DamagedError
+		if errors.As(err, &damaged) {
+			return &client.Failure{Reason: client.ReasonStoreDamaged, Message: err.Error(), Hint: damageHint(damaged, d.profile)}
+		}
+		return err
+	})
+	if err := group.Wait(); err != nil {
+		if errors.Is(err, os.ErrPermission) {
+			return nil, &client.Failure{Reason: client.ReasonHome, Message: err.Error(), Hint: "set " + profile.EnvHome + " to a folder you can write to"}
+		}
+		return nil, err
+	}
+	undo.push(d.store.Close)
+	stats := d.store.Stats()
+	d.tell.phase(client.PhaseStore, fmt.Sprintf("%d objects at revision %d", stats.Objects, stats.Revision))
+	return bundle, nil
+}
+
+// restoreCommand is what puts back the last good copy of a damaged store.
+func restoreCommand(p *profile.Profile) string {
+	if p.Name == profile.DefaultName {
+		return "skiff start --restore"
+	}
+	return "skiff start --restore -p " + p.Name
+}
+
+func damageHint(e *store.DamagedError, p *profile.Profile) string {
+	if e.Copy != nil {
+		return "run `" + restoreCommand(p) + "` to put back its last good copy"
+	}
+	return strings.TrimSuffix("run `skiff delete` to start afresh"+profileFlag(p), " ")
+}
+
+func profileFlag(p *profile.Profile) string {
+	if p.Name == profile.DefaultName {
+		return ""
+	}
+	return " (with -p " + p.Name + ")"
+}
+
+// makeAPI builds the API server and its listener; nothing is served yet.
+func (d *daemon) makeAPI(ctx context.Context, bundle *pki.Bundle, undo *stack) error {
+	listener, err := listenAPI(d.settings.APIPort)
+	if err != nil {
+		return err
+	}
+	undo.push(func() error { _ = listener.Close(); return nil })
+	d.settings.APIPort = listener.Addr().(*net.TCPAddr).Port
+	d.network.SetAPIPort(d.settings.APIPort)
+
+	d.api, err = apiserver.New(ctx, apiserver.Config{
+		Store: d.store, Listener: listener, PKI: bundle,
+		ServiceSubnet: network.ServiceRange(d.settings.Subnet), ClusterDNS: network.DNSAddr(d.settings.Subnet), ClusterDomain: clusterDomain,
+		Reachable: netip.AddrPortFrom(network.RelayAddr(d.settings.Subnet), network.RelayAPIPort),
+		Dial:      d.network.DialContext,
+		Extra:     map[string]http.Handler{client.ControlPath: d.control()},
+		Logger:    d.log,
+	})
+	if err != nil {
+		return err
+	}
+	d.client = d.api.Client()
+	d.sets = newSets(ctx, d.profile, d.api.LoopbackConfig(), d.log)
+	undo.push(func() error { d.sets.wait(); return nil })
+	return nil
+}
+
+// startAPI serves, and tells the world where.
+func (d *daemon) startAPI(ctx context.Context, bundle *pki.Bundle, undo *stack) error {
+	if err := d.api.Start(ctx); err != nil {
+		return err
+	}
+	undo.push(d.api.Stop)
+	d.supervise(ctx, "the API server", func(context.Context) error { return d.api.Wait() })
+
+	url := d.url()
+	err := d.profile.WriteKubeconfig(profile.Credentials{
+		Server: url, CACert: bundle.CA.Cert, ClientCert: bundle.Admin.Cert, ClientKey: bundle.Admin.Key,
+	})
+	if err == nil {
+		err = d.profile.WriteSettings(d.settings)
+	}
+	if err == nil {
+		undo.push(d.profile.RemoveDaemon)
+		err = d.profile.WriteDaemon(profile.Daemon{
+			PID: os.Getpid(), URL: url, Version: d.opts.Version, Started: d.started, Executable: executable(),
+		})
+	}
+	if err != nil {
+		return err
+	}
+	d.tell.phase(client.PhaseAPI, "Kubernetes "+apiserver.KubernetesVersion()+" at "+url)
+	return nil
+}
+
+// startRelay loads the helper image where it is absent and brings the pod network up.
+func (d *daemon) startRelay(ctx context.Context) error {
+	ref, err := image.EnsureNode(ctx, d.engine)
+	if err != nil {
+		return err
+	}
+	d.nodeImage = ref
+	return d.network.EnsureRelay(ctx, ref)
+}

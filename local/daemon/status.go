@@ -1,0 +1,91 @@
+package daemon
+
+import (
+	"context"
+	"os"
+	"time"
+
+	"skiff.local/skiff/local/apiserver"
+	"skiff.local/skiff/local/client"
+	"skiff.local/skiff/local/controllers/nodes"
+)
+
+// pingTimeout bounds the question whether the engine answers: status is for when things hang.
+const pingTimeout = 2 * time.Second
+
+// status looks at every part. What can't be learnt is a problem of its own, never a failure of the whole.
+func (d *daemon) status(ctx context.Context) client.Status {
+	stats := d.store.Stats()
+	s := client.Status{
+		Profile: d.profile.Name, Context: d.profile.Context(), Running: true,
+		Daemon: &client.DaemonStatus{PID: os.Getpid(), Started: d.started, RSS: residentMemory(), LogFile: d.profile.LogPath()},
+		API:    client.APIStatus{URL: d.url(), Ready: true},
+		Engine: client.EngineStatus{Host: d.engine.Host(), Ready: true},
+		Store:  client.StoreStatus{Revision: stats.Revision, Objects: stats.Objects, Bytes: stats.FileBytes},
+		Versions: client.Versions{
+			Skiff: d.opts.Version, Kubernetes: apiserver.KubernetesVersion(), EngineAPI: d.engine.APIVersion(),
+		},
+		Problems: []client.Problem{},
+	}
+	for _, n := range nodes.Numbered(d.profile.Name, d.settings.Nodes) {
+		s.Nodes = append(s.Nodes, n.Name)
+	}
+	add := func(p ...client.Problem) { s.Problems = append(s.Problems, p...) }
+
+	if stats.LastError != nil {
+		add(client.Problem{Object: "store", Reason: "WriteFailed", Message: stats.LastError.Error(), Hint: "free some disk space"})
+	}
+	d.engineStatus(ctx, &s, add)
+	d.networkStatus(&s, add)
+
+	counts, problems, err := podHealth(d.api.Informers().Core().V1().Pods().Lister())
+	if err != nil {
+		add(client.Problem{Object: "pods", Reason: "Unknown", Message: err.Error()})
+	}
+	s.Pods = counts
+	add(problems...)
+	s.Sets = d.sets.status()
+	for _, set := range s.Sets {
+		for _, line := range set.Errors {
+			add(client.Problem{Object: "set/" + set.Name, Reason: "NotApplied", Message: line})
+		}
+	}
+	return s
+}
+
+func (d *daemon) engineStatus(ctx context.Context, s *client.Status, add func(...client.Problem)) {
+	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
+	defer cancel()
+	info, err := d.engine.Info(ctx)
+	if err != nil {
+		f := failure(err, d.profile)
+		s.Engine.Ready, s.Engine.Error = false, f.Message
+		add(client.Problem{Object: "engine", Reason: string(f.Reason), Message: f.Message, Hint: f.Hint})
+		return
+	}
+	s.Versions.Engine = info.ServerVersion
+}
+
+func (d *daemon) networkStatus(s *client.Status, add func(...client.Problem)) {
+	n := d.network.Status()
+	s.Network = client.NetworkStatus{Subnet: n.Subnet, Relay: "running", DNS: d.isReady() && n.Connected}
+	if !n.Connected {
+		s.Network.Relay = "not connected"
+	}
+	for _, p := range n.Problems {
+		object := p.Object
+		if object == "" {
+			object = "network"
+		}
+		add(client.Problem{Object: object, Reason: p.Reason, Message: p.Message, Hint: p.Hint})
+	}
+}
+
+func (d *daemon) isReady() bool {
+	select {
+	case <-d.ready:
+		return true
+	default:
+		return false
+	}
+}
