@@ -246,6 +246,9 @@ func translatePorts(ports []PortBinding) (nat.PortSet, nat.PortMap, error) {
 		if proto == "" {
 			proto = "tcp"
 		}
+		if proto != "tcp" && proto != "udp" && proto != "sctp" {
+			return nil, nil, fmt.Errorf("port %d: unknown protocol %q", p.ContainerPort, p.Protocol)
+		}
 		port, err := nat.NewPort(proto, strconv.Itoa(int(p.ContainerPort)))
 		if err != nil {
 			return nil, nil, fmt.Errorf("port %d/%s: %w", p.ContainerPort, proto, err)
