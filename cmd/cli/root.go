@@ -23,6 +23,7 @@ import (
 	"skiff.local/skiff/cmd/cli/iostreams"
 	"skiff.local/skiff/cmd/cli/kube"
 	"skiff.local/skiff/cmd/cli/logs"
+	"skiff.local/skiff/cmd/cli/new"
 	"skiff.local/skiff/cmd/cli/pause"
 	"skiff.local/skiff/cmd/cli/profiles"
 	"skiff.local/skiff/cmd/cli/service"
@@ -119,7 +120,7 @@ or push. What docker build made is what a pod runs, and every NodePort answers o
 		config.NewCmd(e),
 		updatecontext.NewCmd(e),
 	)
-	add(groupWork, image.NewCmd(e))
+	add(groupWork, image.NewCmd(e), new.NewCmd(e))
 	add(groupSkiff, answers.NewCmds(e)...)
 	add(groupSkiff,
 		version.NewCmd(e),

@@ -60,7 +60,11 @@ func list(out io.Writer, images []docker.ImageInfo, now time.Time) error {
 	for _, i := range images {
 		for _, tag := range i.Tags {
 			id := strings.TrimPrefix(i.ID, "sha256:")
-			fmt.Fprintf(w, "%s\t%s\t%.1f MB\t%s\n", tag, id[:min(12, len(id))], float64(i.Size)/1e6, duration.HumanDuration(now.Sub(i.Created)))
+			age := "-" // images that are built reproducibly have no date
+			if i.Created.Year() > 1980 {
+				age = duration.HumanDuration(now.Sub(i.Created))
+			}
+			fmt.Fprintf(w, "%s\t%s\t%.1f MB\t%s\n", tag, id[:min(12, len(id))], float64(i.Size)/1e6, age)
 		}
 	}
 	return w.Flush()

@@ -65,6 +65,10 @@ func NewResumeCmd(e *env.Env) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if n == 0 {
+				fmt.Fprintf(e.IO.ErrOut, "nothing is frozen (profile %q)\n", e.ProfileName)
+				return nil
+			}
 			if _, err := e.Ensure(ctx); err != nil {
 				return err
 			}
