@@ -4,9 +4,11 @@ package prog
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"fmt"
 	"io"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -42,6 +44,7 @@ type Proc struct {
 //	write FILE TEXT     write a file
 //	spawn STEP…         start a child with the rest as its steps
 //	flood BYTES         this many bytes on standard output
+//	hog BYTES           use this much memory from here on
 func Run(ctx context.Context, p Proc) int {
 	for len(p.Args) > 0 {
 		step := p.Args
@@ -152,6 +155,14 @@ func runStep(ctx context.Context, p Proc, verb string, args []string) (code int,
 				return fail(err)
 			}
 		}
+	case "hog":
+		n, err := strconv.Atoi(arg(0))
+		if err != nil {
+			return fail(err)
+		}
+		memory := bytes.Repeat([]byte{1}, n)
+		defer runtime.KeepAlive(memory)
+		return Run(ctx, p), true
 	default:
 		return fail(fmt.Errorf("unknown step"))
 	}
