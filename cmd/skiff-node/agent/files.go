@@ -49,8 +49,8 @@ func touch(op *wire.Op) error {
 	return syscall.Fchmod(int(f.Fd()), op.Mode&0o7777)
 }
 
-func overwrite(op *wire.Op) error {
-	f, err := os.OpenFile(op.Path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, fs.FileMode(op.Mode&0o777))
+func write(op *wire.Op, how int) error {
+	f, err := os.OpenFile(op.Path, os.O_WRONLY|os.O_CREATE|how, fs.FileMode(op.Mode&0o777))
 	if err != nil {
 		return err
 	}

@@ -64,7 +64,9 @@ func run(op *wire.Op, res *wire.Result) error {
 	case wire.Touch:
 		return touch(op)
 	case wire.WriteFile:
-		return overwrite(op)
+		return write(op, os.O_TRUNC)
+	case wire.AppendFile:
+		return write(op, os.O_APPEND)
 	case wire.ReadFile:
 		return readTail(op, res)
 	case wire.Usage:

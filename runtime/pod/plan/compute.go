@@ -146,14 +146,19 @@ func (p *planner) sandboxUp() (*Sandbox, bool) {
 			p.do(Op{Kind: RemoveSandbox, ID: old.ID, Cause: "a newer sandbox exists"})
 		}
 	}
-	if !f.Sourced {
+	switch {
+	case !f.Sourced:
 		p.do(Op{Kind: Source, Cause: "volumes need their content"})
+	case f.Stale:
+		p.do(Op{Kind: Source, Cause: "what the volumes show may have changed"})
 	}
 	switch {
 	case sandbox.State == Created:
 		p.do(Op{Kind: StartSandbox, ID: sandbox.ID, Cause: "the sandbox was created"})
 	case !sandbox.Prepared && f.Sourced:
 		p.do(Op{Kind: PrepareSandbox, ID: sandbox.ID, Cause: "volumes are to be filled"})
+	case sandbox.Unwritten:
+		p.do(Op{Kind: PrepareSandbox, ID: sandbox.ID, Cause: "volumes have new content"})
 	}
 	return sandbox, true
 }

@@ -33,6 +33,8 @@ type Sandbox struct {
 	Created time.Time
 	// Prepared: the pod's volumes have their content, files like /etc/hosts are written.
 	Prepared bool
+	// Unwritten: there is newer content than what the volumes have.
+	Unwritten bool
 }
 
 // A Container is one container of the pod, running or not.
@@ -136,9 +138,11 @@ type Facts struct {
 	Volumes bool
 	// Sourced: every volume's content is at hand.
 	Sourced bool
-	Images  map[string]Image
-	Probes  map[string]Probes // by container id
-	Hooks   map[string]Hook   // by container id
+	// Stale: what the content came from may have changed since.
+	Stale  bool
+	Images map[string]Image
+	Probes map[string]Probes // by container id
+	Hooks  map[string]Hook   // by container id
 	// RestartAfter holds ids of containers that are being stopped only to be started anew, whatever the restart policy.
 	RestartAfter map[string]bool
 	Faults       map[Key]Fault
@@ -222,4 +226,15 @@ func compare(a, b string) int {
 		return 1
 	}
 	return 0
+}
+
+// Sort puts what was collected from maps into a fixed order, which the plan then follows.
+func (f *Facts) Sort() {
+	slices.SortFunc(f.Sandboxes, func(a, b Sandbox) int { return a.Attempt - b.Attempt })
+	slices.SortFunc(f.Containers, func(a, b Container) int {
+		if a.Name != b.Name {
+			return compare(a.Name, b.Name)
+		}
+		return a.Attempt - b.Attempt
+	})
 }

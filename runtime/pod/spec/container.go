@@ -53,8 +53,7 @@ func (c *Config) Container(in ContainerInput) (docker.ContainerSpec, error) {
 		out.Entrypoint = expand(container.Command, mapping)
 	}
 	if pod.Spec.HostNetwork {
-		// The sandbox holds the host's namespace, which a container may join through it only by its files.
-		out.Network = docker.ContainerMode(in.Sandbox)
+		out.UTS = "host"
 	}
 	if pod.Spec.HostIPC {
 		out.IPC = "host"

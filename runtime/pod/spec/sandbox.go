@@ -34,7 +34,7 @@ func (c *Config) Sandbox(pod *v1.Pod, attempt int, mounts []docker.Mount) docker
 		out.OOMScoreAdj = 0 // an unprivileged engine may not lower it
 	}
 	if pod.Spec.HostNetwork {
-		out.Network = "host"
+		out.Network, out.UTS = "host", "host"
 	} else {
 		out.Hostname, out.Domainname = host, domain
 		if domain != "" && pod.Spec.SetHostnameAsFQDN != nil && *pod.Spec.SetHostnameAsFQDN {
@@ -47,9 +47,6 @@ func (c *Config) Sandbox(pod *v1.Pod, attempt int, mounts []docker.Mount) docker
 	}
 	if pod.Spec.HostPID {
 		out.PID = "host"
-	}
-	if pod.Spec.HostUsers == nil || *pod.Spec.HostUsers {
-		return out
 	}
 	return out
 }

@@ -37,6 +37,8 @@ const (
 	Touch
 	// WriteFile overwrites the file Path in place, keeping its inode: the engine bind-mounts /etc/hosts and its like.
 	WriteFile
+	// AppendFile adds Data at the end of the file Path.
+	AppendFile
 	// ReadFile returns the last Limit bytes of Path.
 	ReadFile
 	// Usage returns bytes and inodes below Path.

@@ -1,0 +1,73 @@
+package pod
+
+import (
+	"context"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	podutil "k8s.io/kubernetes/pkg/util/pod"
+
+	"skiff.local/skiff/runtime/pod/plan"
+)
+
+// A statusWriter is what is known about the status in the API.
+type statusWriter struct {
+	busy bool
+	// retryAt is when a failed write may be repeated.
+	retryAt time.Time
+	last    *v1.PodStatus // computed last
+}
+
+// showStatus writes the status if it has changed. One write is under way at a time; the newest status follows it.
+func (w *Worker) showStatus(facts *plan.Facts, next *plan.Plan) {
+	if w.gone || w.finished {
+		return
+	}
+	status := plan.Status(facts, next, &w.pod.Status)
+	w.status.last = &status
+	if w.status.busy || equality.Semantic.DeepEqual(&status, &w.pod.Status) {
+		return
+	}
+	if now := time.Now(); now.Before(w.status.retryAt) {
+		if next.Wake.IsZero() || w.status.retryAt.Before(next.Wake) {
+			next.Wake = w.status.retryAt
+		}
+		return
+	}
+	w.status.busy = true
+	pod := w.pod
+	go func() {
+		err := w.writeStatus(w.ctx, pod, status)
+		w.post(func() {
+			w.status.busy = false
+			w.status.retryAt = time.Time{}
+			if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
+				w.cfg.Logger.Warn("write the status of a pod", "pod", pod.Namespace+"/"+pod.Name, "error", err)
+			}
+			if err != nil {
+				w.status.retryAt = time.Now().Add(time.Second)
+			}
+		})
+	}()
+}
+
+// writeStatus patches the status and takes over what the API answers.
+func (w *Worker) writeStatus(ctx context.Context, pod *v1.Pod, status v1.PodStatus) error {
+	w.writing.Lock()
+	defer w.writing.Unlock()
+	updated, _, unchanged, err := podutil.PatchPodStatus(ctx, w.cfg.Client, pod.Namespace, pod.Name, pod.UID, pod.Status, status)
+	if err != nil || unchanged {
+		return err
+	}
+	w.post(func() { w.setPod(updated) })
+	return nil
+}
+
+// finalStatus is the status of a pod that has stopped.
+func (w *Worker) finalStatus() v1.PodStatus {
+	facts := w.facts(time.Now())
+	next := plan.Plan{Terminal: true, Verdict: w.verdict}
+	return plan.Status(facts, &next, &w.pod.Status)
+}

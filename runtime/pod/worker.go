@@ -1,0 +1,333 @@
+package pod
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+
+	"skiff.local/skiff/runtime/docker"
+	"skiff.local/skiff/runtime/pod/plan"
+	"skiff.local/skiff/runtime/probe"
+	"skiff.local/skiff/runtime/volume"
+)
+
+// A Worker keeps one pod. Its methods can be called from any goroutine; none of them blocks.
+type Worker struct {
+	cfg    *Config
+	ctx    context.Context
+	cancel context.CancelFunc
+	done   chan struct{}
+	wake   chan struct{}
+
+	mu    sync.Mutex
+	inbox []func() // run by the worker's goroutine; guarded by mu
+	why   Why      // guarded by mu
+	view  View     // guarded by mu
+
+	// agent serialises requests to the pod's pause container.
+	agent sync.Mutex
+	// writing serialises status writes.
+	writing sync.Mutex
+	// sandboxFor is the id of the sandbox that can be asked, for goroutines beside the worker's.
+	sandboxFor atomic.Pointer[string]
+
+	// current is the pod, for goroutines beside the worker's.
+	current atomic.Pointer[v1.Pod]
+
+	// Everything below belongs to the worker's goroutine.
+
+	pod        *v1.Pod // the API object; its status is the newest that is known
+	gone       bool
+	observed   bool // the engine's containers are known
+	sandboxes  map[string]*plan.Sandbox
+	containers map[string]*plan.Container
+	images     map[string]ensured
+	probes     map[string]plan.Probes
+	probers    map[proberKey]context.CancelFunc
+	hooks      map[string]plan.Hook
+	again      map[string]bool // containers that are stopped to be started anew
+	faults     map[plan.Key]plan.Fault
+	flights    map[plan.Key]*flight
+	inspecting map[string]bool
+
+	volumes       []volume.Volume
+	mountpoints   map[string]string
+	content       *volume.Content
+	written       string // digest of the content in the volumes
+	stale         bool   // the sources may have changed
+	tokens        map[string]token
+	volumesExist  bool
+	endpointsGone bool
+	finished      bool
+	verdict       *plan.Verdict
+
+	last   *plan.Plan
+	status statusWriter
+}
+
+type ensured struct {
+	attempt int
+	image   Image
+}
+
+type flight struct {
+	since    time.Time
+	deadline time.Time
+	cancel   context.CancelFunc
+}
+
+type proberKey struct {
+	id   string
+	kind probe.Kind
+}
+
+// Start starts the worker of a pod. existing are the pod's containers in the engine, for a pod that was there before this
+// process; gone says that the API has no such pod any more and what exists has to go.
+func Start(ctx context.Context, cfg *Config, pod *v1.Pod, existing []docker.ContainerSummary, gone bool) *Worker {
+	ctx, cancel := context.WithCancel(ctx)
+	w := &Worker{
+		cfg: cfg, ctx: ctx, cancel: cancel, done: make(chan struct{}), wake: make(chan struct{}, 1),
+		pod: pod.DeepCopy(), gone: gone,
+		sandboxes: map[string]*plan.Sandbox{}, containers: map[string]*plan.Container{}, images: map[string]ensured{},
+		probes: map[string]plan.Probes{}, probers: map[proberKey]context.CancelFunc{}, hooks: map[string]plan.Hook{},
+		again: map[string]bool{}, faults: map[plan.Key]plan.Fault{}, flights: map[plan.Key]*flight{},
+		inspecting: map[string]bool{}, mountpoints: map[string]string{}, tokens: map[string]token{},
+	}
+	w.current.Store(w.pod)
+	w.adopt(existing)
+	go w.run()
+	return w
+}
+
+// Done is closed when nothing is left of the pod, or the worker's context has ended.
+func (w *Worker) Done() <-chan struct{} { return w.done }
+
+// Update tells the worker the newest API object.
+func (w *Worker) Update(pod *v1.Pod) {
+	w.post(func() { w.setPod(pod) })
+}
+
+// Deleted tells the worker that the API no longer has the pod.
+func (w *Worker) Deleted() {
+	w.post(func() { w.gone = true })
+}
+
+// SourcesChanged tells the worker that a ConfigMap, Secret or claim of the pod may have changed: what failed for want of it
+// is tried again and the volumes are brought up to date.
+func (w *Worker) SourcesChanged() {
+	w.post(func() {
+		w.stale = true
+		for key := range w.faults {
+			switch key.Kind {
+			case plan.Source, plan.CreateContainer, plan.CreateSandbox:
+				delete(w.faults, key)
+			}
+		}
+	})
+}
+
+// ImagesChanged tells the worker that the engine got new images: a pull that waits is tried again at once.
+func (w *Worker) ImagesChanged() {
+	w.post(func() {
+		for key := range w.faults {
+			if key.Kind == plan.EnsureImage {
+				delete(w.faults, key)
+			}
+		}
+	})
+}
+
+// Evict ends the pod: phase Failed, with a DisruptionTarget condition.
+func (w *Worker) Evict(reason, message string) {
+	w.post(func() {
+		if w.verdict == nil {
+			w.verdict = &plan.Verdict{Reason: reason, Message: message, Disruption: "TerminationByKubelet"}
+		}
+	})
+}
+
+func (w *Worker) post(f func()) {
+	w.mu.Lock()
+	w.inbox = append(w.inbox, f)
+	w.mu.Unlock()
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (w *Worker) run() {
+	defer close(w.done)
+	defer w.cancel()
+	timer := time.NewTimer(time.Hour)
+	timer.Stop()
+	for {
+		w.drain()
+		if w.observed {
+			next := w.step()
+			if next.Done {
+				return
+			}
+			arm(timer, next.Wake)
+		}
+		select {
+		case <-w.wake:
+		case <-timer.C:
+		case <-w.ctx.Done():
+			w.stopProbes(func(proberKey) bool { return true })
+			return
+		}
+	}
+}
+
+// arm sets the timer for a wall-clock time. Timers don't run while a machine sleeps; the worker is then woken late, by
+// which time the plan, which looks at the clock, says what is due.
+func arm(timer *time.Timer, at time.Time) {
+	timer.Stop()
+	if !at.IsZero() {
+		timer.Reset(max(time.Until(at), time.Millisecond))
+	}
+}
+
+func (w *Worker) drain() {
+	w.mu.Lock()
+	todo := w.inbox
+	w.inbox = nil
+	w.mu.Unlock()
+	for _, f := range todo {
+		f()
+	}
+}
+
+// step makes a plan from what is known and starts what it says.
+func (w *Worker) step() *plan.Plan {
+	facts := w.facts(time.Now())
+	next := plan.Compute(facts)
+	if next.Verdict != nil && w.verdict == nil {
+		w.verdict = next.Verdict
+		w.event(v1.EventTypeNormal, next.Verdict.Reason, next.Verdict.Message)
+	}
+	for _, key := range next.Cancel {
+		if f := w.flights[key]; f != nil {
+			f.cancel()
+		}
+	}
+	for _, op := range next.Hurry {
+		w.hurry(op)
+	}
+	w.backoffEvents(&next)
+	for _, op := range next.Ops {
+		w.launch(op)
+	}
+	w.last = &next
+	w.noteSandbox()
+	w.reconcileProbes(&next)
+	w.resize(&next)
+	w.showStatus(facts, &next)
+	w.explain(facts, &next)
+	if !next.Done && w.content != nil && !w.content.Refresh.IsZero() && !next.Terminal {
+		w.refreshAt(&next)
+	}
+	return &next
+}
+
+// noteSandbox publishes which sandbox can be asked for files.
+func (w *Worker) noteSandbox() {
+	id := ""
+	for _, s := range w.sandboxes {
+		if s.State == plan.Running {
+			id = s.ID
+		}
+	}
+	w.sandboxFor.Store(&id)
+}
+
+// refreshAt wakes the worker when a token is due.
+func (w *Worker) refreshAt(next *plan.Plan) {
+	at := w.content.Refresh
+	if !time.Now().Before(at) {
+		w.stale = true
+		at = time.Now().Add(time.Minute) // if it fails
+		w.content.Refresh = at
+	}
+	if next.Wake.IsZero() || at.Before(next.Wake) {
+		next.Wake = at
+	}
+}
+
+// facts collects what the planner needs.
+func (w *Worker) facts(now time.Time) *plan.Facts {
+	f := &plan.Facts{
+		Now: now, Pod: w.pod, Gone: w.gone, Volumes: w.volumesExist, Sourced: w.content != nil, Stale: w.stale && w.content != nil,
+		Images: map[string]plan.Image{}, Probes: w.probes, Hooks: w.hooks, RestartAfter: w.again, Faults: w.faults,
+		InFlight: map[plan.Key]plan.InFlight{}, EndpointsGone: w.endpointsGone || w.cfg.EndpointsSettled == nil,
+		Finished: w.finished, Verdict: w.verdict, Late: map[string]bool{}, HostIPs: w.cfg.HostIPs,
+	}
+	for _, s := range w.sandboxes {
+		sandbox := *s
+		sandbox.Unwritten = w.content != nil && sandbox.Prepared && digest(w.content.Ops) != w.written
+		f.Sandboxes = append(f.Sandboxes, sandbox)
+	}
+	for _, c := range w.containers {
+		f.Containers = append(f.Containers, *c)
+	}
+	f.Sort()
+	for name, e := range w.images {
+		f.Images[name] = plan.Image{Attempt: e.attempt, ID: e.image.ID}
+	}
+	for key, fl := range w.flights {
+		f.InFlight[key] = plan.InFlight{Since: fl.since, Deadline: fl.deadline}
+	}
+	w.eachContainer(func(c *v1.Container) {
+		if w.cfg.Spec.NeedsSandboxUp(w.pod, c) {
+			f.Late[c.Name] = true
+		}
+	})
+	return f
+}
+
+// eachContainer visits every container of the spec.
+func (w *Worker) eachContainer(visit func(*v1.Container)) {
+	for i := range w.pod.Spec.InitContainers {
+		visit(&w.pod.Spec.InitContainers[i])
+	}
+	for i := range w.pod.Spec.Containers {
+		visit(&w.pod.Spec.Containers[i])
+	}
+	for i := range w.pod.Spec.EphemeralContainers {
+		visit((*v1.Container)(&w.pod.Spec.EphemeralContainers[i].EphemeralContainerCommon))
+	}
+}
+
+// containerSpec finds a container of the spec by name, or nil.
+func containerSpec(pod *v1.Pod, name string) *v1.Container {
+	for i := range pod.Spec.InitContainers {
+		if pod.Spec.InitContainers[i].Name == name {
+			return &pod.Spec.InitContainers[i]
+		}
+	}
+	for i := range pod.Spec.Containers {
+		if pod.Spec.Containers[i].Name == name {
+			return &pod.Spec.Containers[i]
+		}
+	}
+	for i := range pod.Spec.EphemeralContainers {
+		if pod.Spec.EphemeralContainers[i].Name == name {
+			return (*v1.Container)(&pod.Spec.EphemeralContainers[i].EphemeralContainerCommon)
+		}
+	}
+	return nil
+}
+
+// setPod takes a newer API object. The status that was written last may be newer than the one in it.
+func (w *Worker) setPod(pod *v1.Pod) {
+	if pod.UID != w.pod.UID || older(pod.ResourceVersion, w.pod.ResourceVersion) {
+		return
+	}
+	w.stale = w.stale || metadataChanged(w.pod, pod)
+	w.pod = pod.DeepCopy()
+	w.current.Store(w.pod)
+}
