@@ -1,41 +1,36 @@
 package daemon
 
 import (
-	"context"
-	"io"
 	"log/slog"
 	"os"
-	"os/signal"
-	"syscall"
+	"strconv"
 
-	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
 	"k8s.io/klog/v2"
 
 	"skiff.local/skiff/cmd/cli/env"
 	"skiff.local/skiff/local/client"
-	cluster "skiff.local/skiff/local/daemon"
+	"skiff.local/skiff/local/daemon"
 )
 
-// newRunCmd returns `skiff daemon run`. Its flags are those that client.StartOptions passes on.
+// newRunCmd returns `skiff daemon run`. Its flags are those that client.StartOptions passes on. It writes its progress
+// to standard output as JSON lines and its log to standard error.
 func newRunCmd(e *env.Env) *cobra.Command {
 	var o client.StartOptions
 	c := &cobra.Command{
-		Use:    "run",
-		Short:  "Run the cluster in the foreground",
-		Args:   cobra.NoArgs,
-		Hidden: true,
-		RunE: func(*cobra.Command, []string) error {
+		Use:     "run",
+		Short:   "Run the cluster in the foreground, until Ctrl-C; pods keep running",
+		Args:    cobra.NoArgs,
+		Example: "  skiff daemon run",
+		RunE: func(c *cobra.Command, _ []string) error {
 			p, err := e.Profile()
 			if err != nil {
 				return err
 			}
-			// Whoever started the daemon may be gone before the last line about it is written.
-			signal.Ignore(syscall.SIGPIPE)
-			ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+			ctx, stop := env.Interruptible(c.Context())
 			defer stop()
-			log := logger(os.Stderr, o.Verbosity)
-			return cluster.Run(ctx, cluster.Options{Profile: p, Start: o, Version: e.Version, Events: os.Stdout, Logger: log})
+			o.Version = e.Version
+			return daemon.Run(ctx, daemon.Options{Profile: p, Start: o, Version: e.Version, Events: os.Stdout, Logger: logger(o.Verbosity)})
 		},
 	}
 	f := c.Flags()
@@ -47,10 +42,15 @@ func newRunCmd(e *env.Env) *cobra.Command {
 	return c
 }
 
-// logger writes skiff's and Kubernetes' messages to the daemon's log, in one form. Verbosity 0 leaves out debug
-// messages and what Kubernetes' own code says on its level 1 and above.
-func logger(w io.Writer, verbosity int) *slog.Logger {
-	handler := slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.Level(-verbosity)})
-	klog.SetLogger(logr.FromSlogHandler(handler))
-	return slog.New(handler)
+// logger writes skiff's and Kubernetes' messages to standard error, which is the daemon's log file.
+func logger(verbosity int) *slog.Logger {
+	level := slog.LevelInfo
+	if verbosity > 0 {
+		level = slog.LevelDebug
+	}
+	l := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+	var v klog.Level
+	_ = v.Set(strconv.Itoa(verbosity))
+	klog.SetSlogLogger(l)
+	return l
 }
