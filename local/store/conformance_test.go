@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -34,24 +33,6 @@ import (
 // k8s.io/apiserver/pkg/storage/etcd3.
 
 const valuePrefix = "test!"
-
-func openTest(t testing.TB, change ...func(*Options)) *Store {
-	t.Helper()
-	o := Options{Path: filepath.Join(t.TempDir(), "state.db")}
-	for _, f := range change {
-		f(&o)
-	}
-	s, err := Open(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Errorf("close: %v", err)
-		}
-	})
-	return s
-}
 
 // storageTest is an etcd3 storage of pods on a store.
 type storageTest struct {

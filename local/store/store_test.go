@@ -14,6 +14,24 @@ import (
 	"go.etcd.io/etcd/client/v3/kubernetes"
 )
 
+func openTest(t testing.TB, change ...func(*Options)) *Store {
+	t.Helper()
+	o := Options{Path: filepath.Join(t.TempDir(), "state.db")}
+	for _, f := range change {
+		f(&o)
+	}
+	s, err := Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
+	return s
+}
+
 // The helpers below fail the test on any error.
 
 func put(t testing.TB, s *Store, key, value string) int64 {
