@@ -1,0 +1,151 @@
+package network
+
+import (
+	"context"
+	"hash/fnv"
+	"net/netip"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/util/retry"
+
+	"skiff.local/skiff/local/network/relayproto"
+)
+
+// LoadBalancerClass may be named by Services; those that name another class are left to whoever serves that.
+const LoadBalancerClass = "skiff.local/localhost"
+
+// A balancer gives Services of type LoadBalancer their addresses on this machine: localhost, and where the loopback
+// network has more than one address (Linux) one of their own, so that two Services on one port don't collide.
+type balancer struct {
+	ctx     context.Context
+	network *Network
+	client  kubernetes.Interface
+	own     bool // this system answers on all of 127.0.0.0/8
+
+	mu       sync.Mutex
+	assigned map[relayproto.Key]netip.Addr // guarded by mu
+}
+
+func newBalancer(ctx context.Context, n *Network, client kubernetes.Interface) *balancer {
+	return &balancer{
+		ctx: ctx, network: n, client: client, own: runtime.GOOS == "linux", assigned: map[relayproto.Key]netip.Addr{},
+	}
+}
+
+// addresses are where the Service's own ports answer; none unless it is a LoadBalancer of ours. Its status follows.
+func (b *balancer) addresses(key relayproto.Key, v *view) []netip.Addr {
+	svc := b.network.program.service(key)
+	if svc == nil || svc.Spec.Type != corev1.ServiceTypeLoadBalancer || !ourClass(svc.Spec.LoadBalancerClass) {
+		if svc != nil {
+			b.clear(svc)
+		}
+		b.forget(key)
+		return nil
+	}
+	addrs := slices.Clone(b.network.cfg.Bind)
+	want := []corev1.LoadBalancerIngress{{Hostname: "localhost"}}
+	if b.own {
+		ip := b.assign(key, svc)
+		addrs = append(addrs, ip)
+		want = append(want, corev1.LoadBalancerIngress{IP: ip.String(), IPMode: ipMode()})
+	}
+	if !slices.EqualFunc(svc.Status.LoadBalancer.Ingress, want, sameIngress) {
+		go b.publish(svc, want)
+	}
+	return addrs
+}
+
+func ipMode() *corev1.LoadBalancerIPMode {
+	mode := corev1.LoadBalancerIPModeProxy
+	return &mode
+}
+
+func sameIngress(a, b corev1.LoadBalancerIngress) bool {
+	return a.IP == b.IP && a.Hostname == b.Hostname
+}
+
+func ourClass(class *string) bool { return class == nil || *class == LoadBalancerClass }
+
+// assign gives a Service an address of 127.0.0.0/8: the one its status has, or one derived from its name, so that it
+// stays the same from one day to the next.
+func (b *balancer) assign(key relayproto.Key, svc *corev1.Service) netip.Addr {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if ip, ok := b.assigned[key]; ok {
+		return ip
+	}
+	taken := map[netip.Addr]bool{}
+	for _, ip := range b.assigned {
+		taken[ip] = true
+	}
+	for _, in := range svc.Status.LoadBalancer.Ingress {
+		if ip, err := netip.ParseAddr(in.IP); err == nil && ip.IsLoopback() && ip.Is4() && !taken[ip] {
+			b.assigned[key] = ip
+			return ip
+		}
+	}
+	sum := fnv.New32a()
+	sum.Write([]byte(key.Namespace + "/" + key.Name))
+	for n := sum.Sum32(); ; n++ {
+		// 127.64.0.1 to 127.127.255.254: 127.0.0.0/16 and 127.1.0.0/16 are where other tools put theirs.
+		ip := netip.AddrFrom4([4]byte{127, 64 + byte(n>>16)&63, byte(n >> 8), 1 + byte(n)%254})
+		if !taken[ip] {
+			b.assigned[key] = ip
+			return ip
+		}
+	}
+}
+
+func (b *balancer) forget(key relayproto.Key) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.assigned, key)
+}
+
+// clear takes the status away from a Service that is no LoadBalancer any more.
+func (b *balancer) clear(svc *corev1.Service) {
+	if svc.Spec.Type == corev1.ServiceTypeLoadBalancer || len(svc.Status.LoadBalancer.Ingress) == 0 {
+		return
+	}
+	go b.publish(svc, nil)
+}
+
+// publishTimeout bounds a status update; the API is in this process.
+const publishTimeout = 10 * time.Second
+
+func (b *balancer) publish(svc *corev1.Service, want []corev1.LoadBalancerIngress) {
+	ctx, cancel := context.WithTimeout(b.ctx, publishTimeout)
+	defer cancel()
+	services := b.client.CoreV1().Services(svc.Namespace)
+	err := retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+		now, err := services.Get(ctx, svc.Name, metav1.GetOptions{})
+		if err != nil || now.UID != svc.UID || (now.Spec.Type == corev1.ServiceTypeLoadBalancer) != (want != nil) {
+			return err
+		}
+		if slices.EqualFunc(now.Status.LoadBalancer.Ingress, want, sameIngress) {
+			return nil
+		}
+		now.Status.LoadBalancer.Ingress = want
+		_, err = services.UpdateStatus(ctx, now, metav1.UpdateOptions{})
+		return err
+	})
+	if err != nil && !apierrors.IsNotFound(err) && ctx.Err() == nil {
+		b.network.log.Error("the status of a LoadBalancer could not be written", "service", svc.Namespace+"/"+svc.Name, "err", err)
+	}
+}
+
+func (p *program) service(key relayproto.Key) *corev1.Service {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.services[key]
+}
+
+func cutPod(name string) (string, bool) { return strings.CutPrefix(name, podPrefix) }

@@ -1,0 +1,117 @@
+package network
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/kubernetes/scheme"
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
+	"k8s.io/client-go/tools/record"
+
+	"skiff.local/skiff/local/network/listen"
+	"skiff.local/skiff/local/network/relayproto"
+)
+
+// localhost brings node ports, LoadBalancers and host ports to this machine.
+type localhost struct {
+	network  *Network
+	ports    *listen.Manager
+	balancer *balancer
+	events   record.EventBroadcaster
+}
+
+func newLocalhost(ctx context.Context, n *Network, client kubernetes.Interface) *localhost {
+	l := &localhost{network: n, events: record.NewBroadcaster(record.WithContext(ctx))}
+	l.events.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: client.CoreV1().Events("")})
+	recorder := l.events.NewRecorder(scheme.Scheme, corev1.EventSource{Component: "skiff-network"})
+	l.ports = listen.New(listen.Config{
+		Dial: n.dialCluster,
+		Failed: func(p listen.Problem) {
+			recorder.Event(n.program.reference(p.Owner), corev1.EventTypeWarning, "PortUnavailable", portMessage(p))
+		},
+		Opened: func(o listen.Owner, p listen.Port) {
+			recorder.Event(n.program.reference(o), corev1.EventTypeNormal, "PortOpened", fmt.Sprintf("%s answers now", p))
+		},
+		Logger: n.log,
+	})
+	l.balancer = newBalancer(ctx, n, client)
+	n.mu.Lock()
+	n.ports = l.ports
+	n.mu.Unlock()
+	return l
+}
+
+func (l *localhost) close() {
+	l.ports.Close()
+	l.events.Shutdown()
+}
+
+// apply opens and closes ports for the views that changed.
+func (l *localhost) apply(views map[relayproto.Key]*view) {
+	for key, v := range views {
+		owner := listenOwner(key)
+		if v == nil {
+			l.ports.Set(owner, nil)
+			l.balancer.forget(key)
+			continue
+		}
+		l.ports.Set(owner, l.portsOf(key, v))
+	}
+}
+
+// portsOf is what a Service, or a pod with host ports, has open on this machine.
+func (l *localhost) portsOf(key relayproto.Key, v *view) map[listen.Port]listen.Target {
+	ports := map[listen.Port]listen.Target{}
+	add := func(addr netip.Addr, port uint16, p relayproto.Port, quiet bool) {
+		if port == 0 || p.Protocol == relayproto.SCTP {
+			return
+		}
+		// IPv6 may be off on this machine; nobody misses it then.
+		quiet = quiet || addr == netip.IPv6Loopback()
+		ports[listen.Port{Addr: netip.AddrPortFrom(addr, port), Protocol: p.Protocol}] = listen.Target{
+			Backends: p.Backends, Affinity: time.Duration(v.relay.AffinitySeconds) * time.Second, Quiet: quiet,
+		}
+	}
+	balanced := l.balancer.addresses(key, v)
+	for _, p := range v.relay.Ports {
+		for _, addr := range l.network.cfg.Bind {
+			add(addr, p.NodePort, p, false)
+			if v.relay.NoDNS {
+				add(addr, p.Port, p, false)
+			}
+		}
+		for _, addr := range balanced {
+			add(addr, p.Port, p, false)
+		}
+	}
+	return ports
+}
+
+func listenOwner(key relayproto.Key) listen.Owner {
+	if name, ok := cutPod(key.Name); ok {
+		return listen.Owner{Kind: "Pod", Namespace: key.Namespace, Name: name}
+	}
+	return listen.Owner{Kind: "Service", Namespace: key.Namespace, Name: key.Name}
+}
+
+// reference is the object that events about a port belong to.
+func (p *program) reference(o listen.Owner) *corev1.ObjectReference {
+	ref := &corev1.ObjectReference{APIVersion: "v1", Kind: o.Kind, Namespace: o.Namespace, Name: o.Name}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var uid types.UID
+	if o.Kind == "Pod" {
+		if pod := p.hostPods[podKey(o.Namespace, o.Name)]; pod != nil {
+			uid = pod.UID
+		}
+	} else if svc := p.services[relayproto.Key{Namespace: o.Namespace, Name: o.Name}]; svc != nil {
+		uid = svc.UID
+	}
+	ref.UID = uid
+	return ref
+}

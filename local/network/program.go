@@ -1,0 +1,318 @@
+package network
+
+import (
+	"errors"
+	"maps"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"skiff.local/skiff/local/network/relayproto"
+)
+
+// A program is what the relay and the localhost listeners are told: the cluster's objects, what follows from them, and
+// what has yet to be told.
+type program struct {
+	network *Network
+
+	mu         sync.Mutex // guards everything below
+	services   map[relayproto.Key]*corev1.Service
+	slices     map[relayproto.Key]map[string]*discoveryv1.EndpointSlice
+	hostPods   map[relayproto.Key]*corev1.Pod
+	namespaces map[string]struct{}
+	stubs      map[string][]netip.AddrPort
+	draining   map[types.UID]struct{}
+
+	views map[relayproto.Key]*view
+	byPod map[types.UID]map[relayproto.Key]struct{}
+
+	dirty           map[relayproto.Key]struct{}
+	namespacesDirty bool
+	stubsDirty      bool
+	unsent          map[relayproto.Key]struct{} // views that the relay has not been told
+	asked           uint64                      // grows with every change
+	taken           uint64                      // the last change that views reflect
+	done            uint64                      // the last of them that is in force everywhere
+	progress        chan struct{}
+	wake            chan struct{}
+	trouble         string // what the relay could not apply
+}
+
+func newProgram(n *Network) *program {
+	return &program{
+		network:  n,
+		services: map[relayproto.Key]*corev1.Service{}, slices: map[relayproto.Key]map[string]*discoveryv1.EndpointSlice{},
+		hostPods: map[relayproto.Key]*corev1.Pod{}, namespaces: map[string]struct{}{}, draining: map[types.UID]struct{}{},
+		views: map[relayproto.Key]*view{}, byPod: map[types.UID]map[relayproto.Key]struct{}{},
+		dirty: map[relayproto.Key]struct{}{}, unsent: map[relayproto.Key]struct{}{},
+		progress: make(chan struct{}), wake: make(chan struct{}, 1),
+	}
+}
+
+// markLocked notes that something about a key changed.
+func (p *program) markLocked(keys ...relayproto.Key) {
+	for _, k := range keys {
+		p.dirty[k] = struct{}{}
+	}
+	p.asked++
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (p *program) setService(key relayproto.Key, svc *corev1.Service) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if svc == nil {
+		delete(p.services, key)
+	} else {
+		p.services[key] = svc
+	}
+	p.markLocked(key)
+}
+
+func (p *program) setSlice(key relayproto.Key, name string, slice *discoveryv1.EndpointSlice) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if slice == nil {
+		delete(p.slices[key], name)
+		if len(p.slices[key]) == 0 {
+			delete(p.slices, key)
+		}
+	} else {
+		if p.slices[key] == nil {
+			p.slices[key] = map[string]*discoveryv1.EndpointSlice{}
+		}
+		p.slices[key][name] = slice
+	}
+	p.markLocked(key)
+}
+
+func (p *program) setPod(pod *corev1.Pod) {
+	if !hasHostPorts(pod) {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	key := podKey(pod.Namespace, pod.Name)
+	p.hostPods[key] = pod
+	p.markLocked(key)
+}
+
+func (p *program) dropPod(pod *corev1.Pod) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.draining, pod.UID)
+	key := podKey(pod.Namespace, pod.Name)
+	if have := p.hostPods[key]; have != nil && have.UID == pod.UID {
+		delete(p.hostPods, key)
+		p.markLocked(key)
+	}
+}
+
+func (p *program) setNamespace(name string, exists bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, had := p.namespaces[name]; had == exists {
+		return
+	}
+	if exists {
+		p.namespaces[name] = struct{}{}
+	} else {
+		delete(p.namespaces, name)
+	}
+	p.namespacesDirty = true
+	p.markLocked()
+}
+
+// drain takes a pod out of what new connections may go to, and returns the change to wait for.
+func (p *program) drain(uid types.UID) uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, already := p.draining[uid]; !already {
+		p.draining[uid] = struct{}{}
+		p.markLocked(slices.Collect(maps.Keys(p.byPod[uid]))...)
+	}
+	return p.asked
+}
+
+// take computes what follows from the changes since the last call and returns the views that changed; nil for those that
+// are gone. The relay has yet to be told; see compose.
+func (p *program) take() map[relayproto.Key]*view {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	changed := map[relayproto.Key]*view{}
+	for key := range p.dirty {
+		v := p.projectLocked(key)
+		p.replaceLocked(key, v)
+		changed[key] = v
+		p.unsent[key] = struct{}{}
+	}
+	clear(p.dirty)
+	p.taken = p.asked
+	return changed
+}
+
+// compose returns what the relay has yet to be told, or with full everything, and forgets it: who can't tell it must
+// compose everything the next time. It reports false when there is nothing to tell.
+func (p *program) compose(full bool) (u relayproto.Update, any bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	u.Generation, u.Full = p.taken, full
+	if full {
+		for key := range p.views {
+			p.unsent[key] = struct{}{}
+		}
+	}
+	for key := range p.unsent {
+		if v := p.views[key]; v != nil {
+			u.Services = append(u.Services, v.forRelay())
+		} else if !full {
+			u.Removed = append(u.Removed, key)
+		}
+	}
+	if full || p.namespacesDirty {
+		u.Namespaces = append([]string{}, slices.Sorted(maps.Keys(p.namespaces))...)
+	}
+	if full || p.stubsDirty {
+		u.Stubs = maps.Clone(p.stubs)
+	}
+	any = full || len(p.unsent) > 0 || p.namespacesDirty || p.stubsDirty
+	clear(p.unsent)
+	p.namespacesDirty, p.stubsDirty = false, false
+	slices.SortFunc(u.Services, func(a, b relayproto.Service) int { return compareKeys(a.Key, b.Key) })
+	slices.SortFunc(u.Removed, compareKeys)
+	return u, any
+}
+
+func (p *program) projectLocked(key relayproto.Key) *view {
+	gone := func(uid types.UID) bool { _, ok := p.draining[uid]; return ok }
+	if svc := p.services[key]; svc != nil {
+		return project(svc, slices.Collect(maps.Values(p.slices[key])), gone)
+	}
+	if pod := p.hostPods[key]; pod != nil && !gone(pod.UID) {
+		return hostPorts(pod, RelayAddr(p.network.cfg.Subnet))
+	}
+	return nil
+}
+
+func (p *program) replaceLocked(key relayproto.Key, now *view) {
+	if old := p.views[key]; old != nil {
+		for uid := range old.pods {
+			delete(p.byPod[uid], key)
+			if len(p.byPod[uid]) == 0 {
+				delete(p.byPod, uid)
+			}
+		}
+	}
+	if now == nil {
+		delete(p.views, key)
+		return
+	}
+	p.views[key] = now
+	for uid := range now.pods {
+		if p.byPod[uid] == nil {
+			p.byPod[uid] = map[relayproto.Key]struct{}{}
+		}
+		p.byPod[uid][key] = struct{}{}
+	}
+}
+
+// finish records that everything up to a change is in force.
+func (p *program) finish(change uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.done = max(p.done, change)
+	close(p.progress)
+	p.progress = make(chan struct{})
+}
+
+// complain remembers what the relay could not apply.
+func (p *program) complain(trouble string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.trouble = trouble
+}
+
+// reached reports whether a change is in force, and what to wait for when it is not.
+func (p *program) reached(change uint64) (bool, <-chan struct{}) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.done >= change, p.progress
+}
+
+// resolve finds the endpoints behind a Service's name or address. It reports false for what is not a Service.
+func (p *program) resolve(host string, port uint16, proto relayproto.Protocol) ([]netip.AddrPort, bool, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	v := p.findLocked(host)
+	if v == nil {
+		return nil, false, nil
+	}
+	if v.relay.ExternalName != "" {
+		return nil, true, errors.New("it is of type ExternalName, which leads out of the cluster: use " + v.relay.ExternalName)
+	}
+	backends, ok := v.backends(port, proto)
+	if !ok {
+		return nil, true, errors.New("the Service has no such port")
+	}
+	if len(backends) == 0 {
+		return nil, true, errors.New("the Service has no ready endpoints")
+	}
+	return shuffled(backends), true, nil
+}
+
+func (p *program) findLocked(host string) *view {
+	if ip, err := netip.ParseAddr(host); err == nil {
+		if !ServiceRange(p.network.cfg.Subnet).Contains(ip) {
+			return nil
+		}
+		for _, v := range p.views {
+			if slices.Contains(v.relay.ClusterIPs, ip) {
+				return v
+			}
+		}
+		return nil
+	}
+	name := strings.TrimSuffix(strings.ToLower(host), ".")
+	name = strings.TrimSuffix(name, "."+p.network.cfg.ClusterDomain)
+	svc, rest, _ := strings.Cut(name, ".")
+	namespace, rest, _ := strings.Cut(rest, ".")
+	if rest != "svc" {
+		return nil
+	}
+	return p.views[relayproto.Key{Namespace: namespace, Name: svc}]
+}
+
+// forRelay is the Service as the relay shall serve it: a headless one forwards nothing.
+func (v *view) forRelay() relayproto.Service {
+	s := v.relay
+	if s.Headless {
+		s.Ports = slices.Clone(s.Ports)
+		for i := range s.Ports {
+			s.Ports[i].Backends = nil
+		}
+	}
+	return s
+}
+
+func compareKeys(a, b relayproto.Key) int {
+	return strings.Compare(a.Namespace+"/"+a.Name, b.Namespace+"/"+b.Name)
+}
+
+// send tells the relay a step and waits until it is in force there.
+func send(control net.Conn, u relayproto.Update) (relayproto.Ack, error) {
+	var ack relayproto.Ack
+	if err := relayproto.WriteFrame(control, u); err != nil {
+		return ack, err
+	}
+	err := relayproto.ReadFrame(control, &ack)
+	return ack, err
+}

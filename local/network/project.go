@@ -1,0 +1,247 @@
+package network
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"skiff.local/skiff/local/network/relayproto"
+)
+
+// A view is everything that follows from one Service and its endpoints.
+type view struct {
+	relay relayproto.Service
+	pods  map[types.UID]struct{} // that are behind the Service, ready or not
+}
+
+// backends returns the endpoints of one of the Service's ports.
+func (v *view) backends(port uint16, proto relayproto.Protocol) ([]netip.AddrPort, bool) {
+	for _, p := range v.relay.Ports {
+		if p.Port == port && p.Protocol == proto {
+			return p.Backends, true
+		}
+	}
+	return nil, false
+}
+
+// project works out what a Service means. gone tells which pods are about to be stopped, before their endpoints say so.
+func project(svc *corev1.Service, slices_ []*discoveryv1.EndpointSlice, gone func(types.UID) bool) *view {
+	v := &view{
+		relay: relayproto.Service{Key: relayproto.Key{Namespace: svc.Namespace, Name: svc.Name}},
+		pods:  map[types.UID]struct{}{},
+	}
+	if svc.Spec.Type == corev1.ServiceTypeExternalName {
+		v.relay.ExternalName = strings.TrimSuffix(svc.Spec.ExternalName, ".")
+		return v
+	}
+	endpoints := collect(svc, slices_, gone, v.pods)
+	v.relay.Headless = svc.Spec.ClusterIP == corev1.ClusterIPNone
+	v.relay.AffinitySeconds = int(affinity(svc) / time.Second)
+	for _, text := range svc.Spec.ClusterIPs {
+		if ip, err := netip.ParseAddr(text); err == nil && ip.Is4() {
+			v.relay.ClusterIPs = append(v.relay.ClusterIPs, ip)
+		}
+	}
+	for _, p := range svc.Spec.Ports {
+		v.relay.Ports = append(v.relay.Ports, relayproto.Port{
+			Name: p.Name, Protocol: protocol(p.Protocol), Port: uint16(p.Port), NodePort: uint16(p.NodePort),
+			Backends: endpoints.backends(p.Name, protocol(p.Protocol)),
+		})
+	}
+	if v.relay.Headless {
+		v.relay.Endpoints = endpoints.records()
+		// A headless Service forwards nothing: its backends are for callers of DialContext only.
+	}
+	return v
+}
+
+// An endpoint is one address of a slice with the ports of that slice.
+type endpoint struct {
+	addr     netip.Addr
+	hostname string
+	ports    []relayproto.EndpointPort
+	state    endpointState
+}
+
+// endpointState orders endpoints by how good they are.
+type endpointState int
+
+const (
+	unusable    endpointState = iota
+	terminating               // on its way out, but still answering: better than nothing
+	ready
+)
+
+type endpoints []endpoint
+
+func collect(svc *corev1.Service, list []*discoveryv1.EndpointSlice, gone func(types.UID) bool, pods map[types.UID]struct{}) endpoints {
+	var all endpoints
+	for _, slice := range list {
+		if slice.AddressType != discoveryv1.AddressTypeIPv4 {
+			continue
+		}
+		var ports []relayproto.EndpointPort
+		for _, p := range slice.Ports {
+			if p.Port != nil && *p.Port > 0 && *p.Port < 65536 {
+				proto := corev1.ProtocolTCP
+				if p.Protocol != nil {
+					proto = *p.Protocol
+				}
+				ports = append(ports, relayproto.EndpointPort{Name: deref(p.Name), Protocol: protocol(proto), Port: uint16(*p.Port)})
+			}
+		}
+		for i := range slice.Endpoints {
+			e := &slice.Endpoints[i]
+			state := stateOf(e)
+			if e.TargetRef != nil && e.TargetRef.UID != "" {
+				pods[e.TargetRef.UID] = struct{}{}
+				if state == ready && !svc.Spec.PublishNotReadyAddresses && gone(e.TargetRef.UID) {
+					state = terminating
+				}
+			}
+			for _, text := range e.Addresses {
+				if addr, err := netip.ParseAddr(text); err == nil && addr.Is4() {
+					all = append(all, endpoint{addr: addr, hostname: deref(e.Hostname), ports: ports, state: state})
+				}
+			}
+		}
+	}
+	return all
+}
+
+// stateOf reads an endpoint's conditions; absent ones mean what the API reference says they mean.
+func stateOf(e *discoveryv1.Endpoint) endpointState {
+	isReady := e.Conditions.Ready == nil || *e.Conditions.Ready
+	serving := isReady
+	if e.Conditions.Serving != nil {
+		serving = *e.Conditions.Serving
+	}
+	switch {
+	case isReady:
+		return ready
+	case serving && e.Conditions.Terminating != nil && *e.Conditions.Terminating:
+		return terminating
+	}
+	return unusable
+}
+
+// backends are the best endpoints that have the port: ready ones, or terminating ones when nothing else is left.
+func (all endpoints) backends(port string, proto relayproto.Protocol) []netip.AddrPort {
+	best := terminating
+	var found []netip.AddrPort
+	for _, e := range all {
+		for _, p := range e.ports {
+			if p.Name != port || p.Protocol != proto || e.state < best {
+				continue
+			}
+			if e.state > best {
+				best, found = e.state, nil
+			}
+			found = append(found, netip.AddrPortFrom(e.addr, p.Port))
+		}
+	}
+	slices.SortFunc(found, netip.AddrPort.Compare)
+	return slices.Compact(found)
+}
+
+// records are the names and addresses of the ready endpoints. An address that several slices have (for different named
+// ports) is one endpoint with the ports of all.
+func (all endpoints) records() []relayproto.Endpoint {
+	index := map[netip.Addr]int{}
+	var found []relayproto.Endpoint
+	for _, e := range all {
+		if e.state != ready {
+			continue
+		}
+		i, ok := index[e.addr]
+		if !ok {
+			i = len(found)
+			index[e.addr] = i
+			found = append(found, relayproto.Endpoint{Addr: e.addr, Hostname: e.hostname})
+		}
+		for _, p := range e.ports {
+			if !slices.Contains(found[i].Ports, p) {
+				found[i].Ports = append(found[i].Ports, p)
+			}
+		}
+	}
+	slices.SortFunc(found, func(a, b relayproto.Endpoint) int { return a.Addr.Compare(b.Addr) })
+	return found
+}
+
+// hostPorts is the pseudo-Service that forwards a pod's host ports from the node's address.
+func hostPorts(pod *corev1.Pod, node netip.Addr) *view {
+	v := &view{
+		relay: relayproto.Service{Key: podKey(pod.Namespace, pod.Name), NoDNS: true, ClusterIPs: []netip.Addr{node}},
+		pods:  map[types.UID]struct{}{pod.UID: {}},
+	}
+	ip, err := netip.ParseAddr(pod.Status.PodIP)
+	if err != nil || pod.Spec.HostNetwork || pod.DeletionTimestamp != nil || isOver(pod) {
+		return v
+	}
+	for _, c := range pod.Spec.Containers {
+		for _, p := range c.Ports {
+			if p.HostPort > 0 && p.ContainerPort > 0 {
+				v.relay.Ports = append(v.relay.Ports, relayproto.Port{
+					Protocol: protocol(p.Protocol), Port: uint16(p.HostPort),
+					Backends: []netip.AddrPort{netip.AddrPortFrom(ip, uint16(p.ContainerPort))},
+				})
+			}
+		}
+	}
+	return v
+}
+
+func hasHostPorts(pod *corev1.Pod) bool {
+	for _, c := range pod.Spec.Containers {
+		for _, p := range c.Ports {
+			if p.HostPort > 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// podKey can't be the key of a Service: names have no colon.
+func podKey(namespace, name string) relayproto.Key {
+	return relayproto.Key{Namespace: namespace, Name: podPrefix + name}
+}
+
+const podPrefix = "pod:"
+
+func isOver(pod *corev1.Pod) bool {
+	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
+}
+
+func affinity(svc *corev1.Service) time.Duration {
+	if svc.Spec.SessionAffinity != corev1.ServiceAffinityClientIP {
+		return 0
+	}
+	if c := svc.Spec.SessionAffinityConfig; c != nil && c.ClientIP != nil && c.ClientIP.TimeoutSeconds != nil {
+		return time.Duration(*c.ClientIP.TimeoutSeconds) * time.Second
+	}
+	return time.Duration(corev1.DefaultClientIPServiceAffinitySeconds) * time.Second
+}
+
+func protocol(p corev1.Protocol) relayproto.Protocol {
+	switch p {
+	case corev1.ProtocolUDP:
+		return relayproto.UDP
+	case corev1.ProtocolSCTP:
+		return relayproto.SCTP
+	}
+	return relayproto.TCP
+}
+
+func deref(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}

@@ -1,0 +1,195 @@
+package network
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/cache"
+
+	"skiff.local/skiff/local/network/relayproto"
+)
+
+// A Cluster is where the network learns what there is.
+type Cluster struct {
+	Client    kubernetes.Interface
+	Informers informers.SharedInformerFactory
+}
+
+// burst gathers what changes together into one step; chosen, far below what anybody notices.
+const burst = 2 * time.Millisecond
+
+// Run keeps the relay alive and told, and localhost's listeners open, until ctx ends. The relay and the rules in it stay;
+// the listeners close.
+func (n *Network) Run(ctx context.Context, c Cluster) error {
+	localhost := newLocalhost(ctx, n, c.Client)
+	defer localhost.close()
+	synced, err := n.program.watch(c.Informers)
+	if err != nil {
+		return fmt.Errorf("watch Services: %w", err)
+	}
+	c.Informers.Start(ctx.Done())
+	go n.keep(ctx)
+	if !cache.WaitForCacheSync(ctx.Done(), synced...) {
+		return ctx.Err()
+	}
+	n.programLoop(ctx, localhost)
+	return ctx.Err()
+}
+
+// programLoop brings every change into force, in order.
+func (n *Network) programLoop(ctx context.Context, localhost *localhost) {
+	var told net.Conn // the control stream whose relay knows all but the latest
+	for {
+		_, changed := n.link.current()
+		control, _ := n.link.controlStream()
+		localhost.apply(n.program.take())
+		if control != nil {
+			if err := n.tell(control, control != told); err != nil {
+				n.log.Warn("the relay could not be told", "err", err)
+				n.link.drop()
+			} else {
+				told = control
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-n.program.wake:
+			if !sleep(ctx, burst) {
+				return
+			}
+		case <-changed:
+		}
+	}
+}
+
+// tell tells the relay what it has yet to be told, and returns when that is in force.
+func (n *Network) tell(control net.Conn, full bool) error {
+	u, any := n.program.compose(full)
+	if any {
+		begin := time.Now()
+		ack, err := send(control, u)
+		if err != nil {
+			return err
+		}
+		if ack.Error != "" {
+			n.log.Error("the relay could not apply everything", "err", ack.Error)
+		}
+		n.program.complain(ack.Error)
+		n.log.Debug("programmed", "services", len(u.Services), "removed", len(u.Removed), "full", full, "took", time.Since(begin))
+	}
+	n.program.finish(u.Generation)
+	return nil
+}
+
+// watch feeds the program from the cluster's objects.
+func (p *program) watch(f informers.SharedInformerFactory) ([]cache.InformerSynced, error) {
+	type source struct {
+		informer cache.SharedIndexInformer
+		set      func(obj any)
+		drop     func(obj any)
+	}
+	sources := []source{
+		{f.Core().V1().Services().Informer(), p.onService, p.onServiceGone},
+		{f.Discovery().V1().EndpointSlices().Informer(), p.onSlice, p.onSliceGone},
+		{f.Core().V1().Pods().Informer(), p.onPod, p.onPodGone},
+		{f.Core().V1().Namespaces().Informer(), p.onNamespace, p.onNamespaceGone},
+	}
+	var synced []cache.InformerSynced
+	var failed error
+	for _, s := range sources {
+		registration, err := s.informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
+			AddFunc:    s.set,
+			UpdateFunc: func(_, obj any) { s.set(obj) },
+			DeleteFunc: func(obj any) {
+				if unknown, ok := obj.(cache.DeletedFinalStateUnknown); ok {
+					obj = unknown.Obj
+				}
+				s.drop(obj)
+			},
+		})
+		if err != nil {
+			failed = errors.Join(failed, err)
+			continue
+		}
+		synced = append(synced, registration.HasSynced)
+	}
+	return synced, failed
+}
+
+func (p *program) onService(obj any) {
+	if svc, ok := obj.(*corev1.Service); ok {
+		p.setService(relayproto.Key{Namespace: svc.Namespace, Name: svc.Name}, svc)
+	}
+}
+
+func (p *program) onServiceGone(obj any) {
+	if svc, ok := obj.(*corev1.Service); ok {
+		p.setService(relayproto.Key{Namespace: svc.Namespace, Name: svc.Name}, nil)
+	}
+}
+
+func (p *program) onSlice(obj any) {
+	if slice, ok := obj.(*discoveryv1.EndpointSlice); ok {
+		if svc := slice.Labels[discoveryv1.LabelServiceName]; svc != "" {
+			p.setSlice(relayproto.Key{Namespace: slice.Namespace, Name: svc}, slice.Name, slice)
+		}
+	}
+}
+
+func (p *program) onSliceGone(obj any) {
+	if slice, ok := obj.(*discoveryv1.EndpointSlice); ok {
+		if svc := slice.Labels[discoveryv1.LabelServiceName]; svc != "" {
+			p.setSlice(relayproto.Key{Namespace: slice.Namespace, Name: svc}, slice.Name, nil)
+		}
+	}
+}
+
+func (p *program) onPod(obj any) {
+	if pod, ok := obj.(*corev1.Pod); ok {
+		p.setPod(pod)
+	}
+}
+
+func (p *program) onPodGone(obj any) {
+	if pod, ok := obj.(*corev1.Pod); ok {
+		p.dropPod(pod)
+	}
+}
+
+func (p *program) onNamespace(obj any) {
+	if ns, ok := obj.(*corev1.Namespace); ok {
+		p.setNamespace(ns.Name, true)
+	}
+}
+
+func (p *program) onNamespaceGone(obj any) {
+	if ns, ok := obj.(*corev1.Namespace); ok {
+		p.setNamespace(ns.Name, false)
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
+}
+
+func shuffled(in []netip.AddrPort) []netip.AddrPort {
+	out := slices.Clone(in)
+	rand.Shuffle(len(out), func(i, j int) { out[i], out[j] = out[j], out[i] })
+	return out
+}

@@ -1,0 +1,32 @@
+package network
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// settleTimeout bounds what a pod's end waits for the network; chosen: some hundred times what it takes.
+const settleTimeout = 2 * time.Second
+
+// EndpointsSettled takes a pod that is about to be stopped out of everything that new connections may go to, whatever its
+// endpoints still say, and returns when the relay's rules, DNS and localhost's listeners go by it. Call it before the pod
+// is told to stop. It waits for two seconds at most; the error says that the network is behind.
+func (n *Network) EndpointsSettled(ctx context.Context, pod types.UID) error {
+	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
+	defer cancel()
+	change := n.program.drain(pod)
+	for {
+		reached, progress := n.program.reached(change)
+		if reached {
+			return nil
+		}
+		select {
+		case <-progress:
+		case <-ctx.Done():
+			return fmt.Errorf("take pod %s out of its Services: %w", pod, ctx.Err())
+		}
+	}
+}

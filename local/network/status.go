@@ -1,0 +1,93 @@
+package network
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"syscall"
+
+	"skiff.local/skiff/local/network/listen"
+)
+
+// A Status is how the network is.
+type Status struct {
+	Subnet    netip.Prefix
+	Relay     netip.Addr
+	Connected bool // there is a session with the relay
+	// Direct says that pod addresses are dialled without the relay.
+	Direct   bool
+	Services int
+	Problems []Problem
+}
+
+// A Problem is something about the network that is not well.
+type Problem struct {
+	Object  string // "service/default/web", or empty for the network as a whole
+	Reason  string
+	Message string
+	Hint    string
+}
+
+// Status reports how the network is now.
+func (n *Network) Status() Status {
+	session, _ := n.link.current()
+	_, hello := n.link.controlStream()
+	s := Status{
+		Subnet: n.cfg.Subnet, Relay: RelayAddr(n.cfg.Subnet), Connected: session != nil, Direct: n.direct.Load(),
+	}
+	n.program.mu.Lock()
+	s.Services = len(n.program.services)
+	trouble := n.program.trouble
+	n.program.mu.Unlock()
+	n.mu.Lock()
+	ports := n.ports
+	n.mu.Unlock()
+
+	add := func(p Problem) { s.Problems = append(s.Problems, p) }
+	if session == nil {
+		add(Problem{Reason: "RelayLost", Message: "the relay is not connected: Services and DNS work as far as it still runs", Hint: "it is restarted by itself; see the daemon's log when it is not"})
+	}
+	if hello.Problem != "" && session != nil {
+		add(Problem{Reason: "RelayDegraded", Message: hello.Problem})
+	} else if trouble != "" {
+		add(Problem{Reason: "RelayIncomplete", Message: "the relay could not apply everything: " + trouble})
+	}
+	if clash := Clash(n.cfg.Subnet); clash.IsValid() {
+		add(Problem{
+			Reason:  "SubnetClash",
+			Message: fmt.Sprintf("the cluster's subnet %s overlaps this machine's route to %s (a VPN?)", n.cfg.Subnet, clash),
+			Hint:    "make the cluster anew with another --subnet",
+		})
+	}
+	if ports != nil {
+		for _, p := range ports.Problems() {
+			kind := "service/"
+			if p.Owner.Kind == "Pod" {
+				kind = "pod/"
+			}
+			add(Problem{Object: kind + p.Owner.Namespace + "/" + p.Owner.Name, Reason: "PortUnavailable", Message: portMessage(p), Hint: portHint(p)})
+		}
+	}
+	return s
+}
+
+// portMessage says what is wrong with a port, for events and the status.
+func portMessage(p listen.Problem) string {
+	switch {
+	case p.Holder != "":
+		return fmt.Sprintf("%s can't be opened: %s has it", p.Port, p.Holder)
+	case errors.Is(p.Err, syscall.EADDRINUSE):
+		return fmt.Sprintf("%s can't be opened: another program has it", p.Port)
+	case errors.Is(p.Err, os.ErrPermission):
+		return fmt.Sprintf("%s can't be opened: this system gives ports below 1024 to root only; the Service's node port works", p.Port)
+	}
+	return fmt.Sprintf("%s can't be opened: %v", p.Port, p.Err)
+}
+
+func portHint(p listen.Problem) string {
+	if errors.Is(p.Err, os.ErrPermission) {
+		return "sudo sysctl net.ipv4.ip_unprivileged_port_start=80"
+	}
+	return "it is opened as soon as it is free"
+}
