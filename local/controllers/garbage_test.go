@@ -72,7 +72,7 @@ func testQuota(t *testing.T, c *cluster) {
 	quotas := c.client.CoreV1().ResourceQuotas(ns)
 	_, err := quotas.Create(t.Context(), &corev1.ResourceQuota{
 		ObjectMeta: metav1.ObjectMeta{Name: "limit"},
-		Spec:       corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{corev1.ResourcePods: resource.MustParse("2"), "count/configmaps": resource.MustParse("5")}},
+		Spec:       corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{corev1.ResourcePods: resource.MustParse("2"), "count/configmaps": resource.MustParse("5"), "count/secrets": resource.MustParse("0")}},
 	}, metav1.CreateOptions{})
 	check(t, err)
 	used := func(name corev1.ResourceName, want string) {
@@ -82,12 +82,16 @@ func testQuota(t *testing.T, c *cluster) {
 			q, err := quotas.Get(t.Context(), "limit", metav1.GetOptions{})
 			check(t, err)
 			have := q.Status.Used[name]
-			return have.Cmp(resource.MustParse(want)) == 0 && len(q.Status.Hard) == 2, fmt.Sprintf("%+v", q.Status)
+			return have.Cmp(resource.MustParse(want)) == 0 && len(q.Status.Hard) == 3, fmt.Sprintf("%+v", q.Status)
 		})
 		t.Logf("%s %s used after %s", want, name, time.Since(begin).Round(time.Millisecond))
 	}
 	used(corev1.ResourcePods, "0")
 	used("count/configmaps", "1")
+	eventually(t, "admission to know the quota", func() (bool, string) {
+		_, err := c.client.CoreV1().Secrets(ns).Create(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "none"}}, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+		return apierrors.IsForbidden(err), fmt.Sprint(err)
+	})
 	_, err = c.client.AppsV1().ReplicaSets(ns).Create(t.Context(), &appsv1.ReplicaSet{
 		ObjectMeta: metav1.ObjectMeta{Name: "many"},
 		Spec:       appsv1.ReplicaSetSpec{Replicas: ptr.To[int32](3), Selector: selector("many"), Template: podTemplate("many")},

@@ -4,10 +4,9 @@ import "time"
 
 // The periods of what Kubernetes' controllers do by the clock. Upstream's default is given where ours differs.
 const (
-	// pvSyncPeriod is how often the volume binder walks all claims and volumes. It acts on events (rematch.go adds
-	// the one it lacks); the walk only repeats what failed, and writes nothing when there is nothing to do. Upstream:
-	// 15 s.
-	pvSyncPeriod = 2 * time.Minute
+	// pvSyncPeriod is how often the volume binder walks all claims and volumes (upstream's). It acts on events
+	// (rematch.go adds the one it lacks), and it does not run before there is a claim or a volume.
+	pvSyncPeriod = 15 * time.Second
 
 	// hpaSyncPeriod is a period per HorizontalPodAutoscaler: without one nothing runs. It is upstream's, because
 	// users wait for it.

@@ -3,6 +3,7 @@ package controllers
 import (
 	"fmt"
 	"sync"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -11,10 +12,13 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
+// rematchAfter is when the claims are looked at again. The binder writes that a volume is available before it knows so
+// itself; the later look is for when it is slow.
+var rematchAfter = [...]time.Duration{20 * time.Millisecond, 500 * time.Millisecond}
+
 // rematchedClaims is the informer of claims that the volume binder gets. The binder looks for a volume for a claim
-// when the claim changes; when a volume appears it does so only at its next walk over everything, every 15 seconds
-// upstream. Here a volume that can be bound counts as a change of the claims that wait for one, so that they are bound
-// at once and the walk can be rare.
+// when the claim changes; when a volume appears it does so only at its next walk over everything, every 15 seconds.
+// Here a volume that can be bound counts as a change of the claims that wait for one, so that they are bound at once.
 type rematchedClaims struct {
 	coreinformers.PersistentVolumeClaimInformer
 	informer *notifyingInformer
@@ -30,8 +34,12 @@ type notifyingInformer struct {
 func rematchClaims(claims coreinformers.PersistentVolumeClaimInformer, volumes coreinformers.PersistentVolumeInformer) (coreinformers.PersistentVolumeClaimInformer, error) {
 	r := rematchedClaims{claims, &notifyingInformer{SharedIndexInformer: claims.Informer()}}
 	changed := func(obj any) {
-		if v, ok := obj.(*corev1.PersistentVolume); ok && v.Status.Phase == corev1.VolumeAvailable {
-			r.informer.touch(waitingFor(v, claims.Lister()))
+		v, ok := obj.(*corev1.PersistentVolume)
+		if !ok || v.Status.Phase != corev1.VolumeAvailable {
+			return
+		}
+		for _, after := range rematchAfter {
+			time.AfterFunc(after, func() { r.informer.touch(waitingFor(v, claims.Lister())) })
 		}
 	}
 	if _, err := volumes.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{UpdateFunc: func(_, obj any) { changed(obj) }}); err != nil {

@@ -12,52 +12,55 @@ type runFunc func(ctx context.Context)
 // entry is one controller. Its name is kube-controller-manager's where there is one.
 type entry struct {
 	name string
-	// make constructs the controller and subscribes it to informers, which are not started yet. A nil runFunc means
-	// that the configuration leaves the controller out.
+	// make constructs the controller and subscribes it to informers. A nil runFunc means that the configuration
+	// leaves the controller out.
 	make func(ctx context.Context, env *environment) (runFunc, error)
+	// first is what the controller waits for before it is made at all; without any it is made at the start.
+	first []watched
 }
 
 // table lists the controllers in the order in which they are made and started: what the first pods wait for comes
-// first.
+// first. Then come those that are made for the first object they have to do with.
 func table() []entry {
 	return []entry{
-		{"scheduler", newScheduler},
-		{"serviceaccount-controller", newServiceAccounts},
-		{"root-ca-certificate-publisher-controller", newRootCAPublisher},
-		{"deployment-controller", newDeployments},
-		{"replicaset-controller", newReplicaSets},
-		{"replicationcontroller-controller", newReplicationControllers},
-		{"statefulset-controller", newStatefulSets},
-		{"daemonset-controller", newDaemonSets},
-		{"job-controller", newJobs},
-		{"cronjob-controller", newCronJobs},
-		{"endpointslice-controller", newEndpointSlices},
-		{"endpoints-controller", newEndpoints},
-		{"endpointslice-mirroring-controller", newEndpointSliceMirroring},
-		{"persistentvolume-binder-controller", newVolumeBinder},
-		{"volume-provisioner", newProvisioner},
-		{"ephemeral-volume-controller", newEphemeralVolumes},
-		{"namespace-controller", newNamespaces},
-		{"garbage-collector-controller", newGarbageCollector},
-		{"resourcequota-controller", newQuotas},
-		{"disruption-controller", newDisruption},
-		{"horizontal-pod-autoscaler-controller", newAutoscaler},
-		{"ttl-after-finished-controller", newTTLAfterFinished},
-		{"node-lifecycle-controller", newNodeTaints},
-		{"taint-eviction-controller", newTaintEviction},
-		{"pod-garbage-collector-controller", newPodGC},
-		{"persistentvolumeclaim-protection-controller", newClaimProtection},
-		{"persistentvolume-protection-controller", newVolumeProtection},
-		{"volumeattributesclass-protection-controller", newAttributesClassProtection},
-		{"service-cidr-controller", newServiceCIDRs},
-		{"clusterrole-aggregation-controller", newClusterRoleAggregation},
-		{"serviceaccount-token-controller", newTokens},
-		{"legacy-serviceaccount-token-cleaner-controller", newLegacyTokenCleaner},
-		{"certificatesigningrequest-signing-controller", newCSRSigning},
-		{"certificatesigningrequest-approving-controller", newCSRApproving},
-		{"certificatesigningrequest-cleaner-controller", newCSRCleaner},
-		{"validatingadmissionpolicy-status-controller", newAdmissionPolicyStatus},
-		{"resourceclaim-controller", newResourceClaims},
+		{name: "scheduler", make: newScheduler},
+		{name: "serviceaccount-controller", make: newServiceAccounts},
+		{name: "root-ca-certificate-publisher-controller", make: newRootCAPublisher},
+		{name: "deployment-controller", make: newDeployments},
+		{name: "replicaset-controller", make: newReplicaSets},
+		{name: "endpointslice-controller", make: newEndpointSlices},
+		{name: "endpoints-controller", make: newEndpoints},
+		{name: "namespace-controller", make: newNamespaces},
+		{name: "garbage-collector-controller", make: newGarbageCollector},
+		{name: "resourcequota-controller", make: newQuotas},
+		{name: "node-lifecycle-controller", make: newNodeTaints},
+		{name: "pod-garbage-collector-controller", make: newPodGC},
+		{name: "service-cidr-controller", make: newServiceCIDRs},
+		{name: "clusterrole-aggregation-controller", make: newClusterRoleAggregation},
+		{name: "volume-provisioner", make: newProvisioner},
+
+		{name: "job-controller", make: newJobs, first: []watched{anyOf(jobs), that(pods, trackedByJob)}},
+		{name: "cronjob-controller", make: newCronJobs, first: []watched{anyOf(cronJobs)}},
+		{name: "ttl-after-finished-controller", make: newTTLAfterFinished, first: []watched{that(jobs, expires)}},
+		{name: "statefulset-controller", make: newStatefulSets, first: []watched{anyOf(statefulSets)}},
+		{name: "daemonset-controller", make: newDaemonSets, first: []watched{anyOf(daemonSets)}},
+		{name: "replicationcontroller-controller", make: newReplicationControllers, first: []watched{anyOf(controllersV1)}},
+		{name: "persistentvolume-binder-controller", make: newVolumeBinder, first: []watched{anyOf(claims), anyOf(volumes)}},
+		{name: "persistentvolumeclaim-protection-controller", make: newClaimProtection, first: []watched{anyOf(claims)}},
+		{name: "persistentvolume-protection-controller", make: newVolumeProtection, first: []watched{anyOf(volumes)}},
+		{name: "volumeattributesclass-protection-controller", make: newAttributesClassProtection, first: []watched{anyOf(attributesClasses)}},
+		{name: "ephemeral-volume-controller", make: newEphemeralVolumes, first: []watched{that(pods, hasEphemeralVolume)}},
+		{name: "disruption-controller", make: newDisruption, first: []watched{anyOf(budgets), that(pods, disrupted)}},
+		{name: "horizontal-pod-autoscaler-controller", make: newAutoscaler, first: []watched{anyOf(autoscalers)}},
+		{name: "taint-eviction-controller", make: newTaintEviction, first: []watched{that(nodeObjects, evicts)}},
+		{name: "endpointslice-mirroring-controller", make: newEndpointSliceMirroring, first: []watched{that(endpointObjs, madeByHand)}},
+		{name: "serviceaccount-token-controller", make: newTokens, first: []watched{that(secrets, isToken)}},
+		{name: "legacy-serviceaccount-token-cleaner-controller", make: newLegacyTokenCleaner, first: []watched{that(secrets, isToken)}},
+		{name: "certificatesigningrequest-signing-controller", make: newCSRSigning, first: []watched{anyOf(certificateRequests)}},
+		{name: "certificatesigningrequest-approving-controller", make: newCSRApproving, first: []watched{anyOf(certificateRequests)}},
+		{name: "certificatesigningrequest-cleaner-controller", make: newCSRCleaner, first: []watched{anyOf(certificateRequests)}},
+		{name: "validatingadmissionpolicy-status-controller", make: newAdmissionPolicyStatus, first: []watched{anyOf(admissionPolicies)}},
+		{name: "resourceclaim-controller", make: newResourceClaims, first: []watched{anyOf(resourceClaims), that(pods, claimsResources)}},
 	}
 }
 
@@ -70,7 +73,7 @@ func construct(ctx context.Context, env *environment) ([]loop, error) {
 	var loops []loop
 	var errs []error
 	for _, e := range table() {
-		run, err := e.make(ctx, env)
+		run, err := e.construct(ctx, env)
 		switch {
 		case err != nil:
 			errs = append(errs, fmt.Errorf("make %s: %w", e.name, err))
@@ -79,6 +82,13 @@ func construct(ctx context.Context, env *environment) ([]loop, error) {
 		}
 	}
 	return loops, errors.Join(errs...)
+}
+
+func (e entry) construct(ctx context.Context, env *environment) (runFunc, error) {
+	if len(e.first) > 0 {
+		return e.lazily(env)
+	}
+	return e.make(ctx, env)
 }
 
 // withWorkers adapts the usual Run(ctx, workers) of a controller.
