@@ -20,8 +20,8 @@ import (
 const (
 	firstRetry = 500 * time.Millisecond
 	lastRetry  = 30 * time.Second
-	// onceDeadline is how long a single pass keeps trying such objects.
-	onceDeadline = 10 * time.Second
+	// onceDeadline is how long an apply without a watch keeps trying such objects.
+	onceDeadline = 5 * time.Second
 )
 
 // Set is a set of objects that is kept as its sources say.
@@ -114,13 +114,21 @@ func (s *Set) run(ctx context.Context) error {
 // once applies what is there. Objects that may succeed later get some time, because what they wait for is often made
 // by the same set: a kind, a namespace's service account.
 func (s *Set) once(ctx context.Context) error {
-	deadline := time.Now().Add(onceDeadline)
+	begun := time.Now()
+	var total event.Summary
 	for pause := 200 * time.Millisecond; ; pause *= 2 {
-		err := s.pass(ctx, cause{first: true, once: true})
+		done, err := s.pass(ctx, cause{first: total == event.Summary{}, once: true})
 		if err != nil {
 			return err
 		}
-		if s.config.DryRun || s.state.nextRetry.IsZero() || time.Now().Add(pause).After(deadline) {
+		total.Created += done.Created
+		total.Configured += done.Configured
+		total.Replaced += done.Replaced
+		total.Pruned += done.Pruned
+		total.Unchanged, total.Failed, total.Kept = max(total.Unchanged, done.Unchanged), done.Failed, done.Kept
+		total.Objects, total.Problems = done.Objects, done.Problems
+		if s.config.DryRun || s.state.nextRetry.IsZero() || time.Since(begun)+pause > onceDeadline {
+			s.emit(event.Event{Type: event.Applied, Summary: &total, Took: time.Since(begun), DryRun: s.config.DryRun})
 			return nil
 		}
 		select {
@@ -134,7 +142,7 @@ func (s *Set) once(ctx context.Context) error {
 func (s *Set) loop(ctx context.Context) {
 	c := cause{first: true, lastChange: time.Now()}
 	for ctx.Err() == nil {
-		if err := s.pass(ctx, c); err != nil && ctx.Err() == nil {
+		if _, err := s.pass(ctx, c); err != nil && ctx.Err() == nil {
 			s.clusterAway(err)
 		} else if s.state.away {
 			s.state.away = false

@@ -16,46 +16,45 @@ import (
 
 // pass brings the cluster in step with the files once. An error means that the cluster could not be asked; whatever is
 // wrong with files or objects is reported by events instead.
-func (s *Set) pass(ctx context.Context, c cause) error {
+func (s *Set) pass(ctx context.Context, c cause) (event.Summary, error) {
 	s.load()
 	s.reportFiles()
 	if !s.state.listed {
 		if err := s.list(ctx); err != nil {
-			return err
+			return event.Summary{}, err
 		}
 	}
-	for _, ref := range c.inbox.gone {
-		if _, member := s.state.members[ref]; member {
-			delete(s.state.members, ref)
-			ref := ref
-			s.emit(event.Event{Type: event.Object, Object: &ref, Action: event.Gone, Message: "deleted by someone else",
-				Hint: "it is made again when you save its file, or anything else"})
-		}
-	}
+	s.dropGone(c.inbox.gone)
 	if len(c.inbox.gone) > 0 && c.burst == nil && !c.timer && len(c.inbox.images) == 0 {
-		return nil // whoever deleted something meant it; the next save brings it back
+		return event.Summary{}, nil // whoever deleted something meant it; the next save brings it back
 	}
 	if err := s.place(); err != nil {
-		return err
+		return event.Summary{}, err
 	}
 	summary, err := s.reconcile(ctx, c)
 	if err != nil {
-		return err
+		return summary, err
 	}
 	s.scheduleRetry()
-	if changed := summary.Created + summary.Configured + summary.Replaced + summary.Pruned + summary.Failed; changed > 0 || c.once {
-		totals := s.summary()
-		summary.Objects, summary.Problems = totals.Objects, totals.Problems
-		s.emit(event.Event{Type: event.Applied, Summary: &summary, Took: time.Since(c.lastChangeOr(time.Now())), DryRun: s.config.DryRun})
+	totals := s.summary()
+	summary.Objects, summary.Problems = totals.Objects, totals.Problems
+	changed := summary.Created + summary.Configured + summary.Replaced + summary.Pruned
+	if !c.once && (changed > 0 || summary.Failed > 0 && c.burst != nil) {
+		s.emit(event.Event{Type: event.Applied, Summary: &summary, Took: time.Since(c.lastChange)})
 	}
-	return s.moveImages(ctx, c.inbox.images)
+	return summary, s.moveImages(ctx, c.inbox.images)
 }
 
-func (c cause) lastChangeOr(now time.Time) time.Time {
-	if c.lastChange.IsZero() {
-		return now
+// dropGone notes that somebody else deleted members.
+func (s *Set) dropGone(gone []plan.Ref) {
+	for _, ref := range gone {
+		if _, member := s.state.members[ref]; !member {
+			continue
+		}
+		delete(s.state.members, ref)
+		s.emit(event.Event{Type: event.Object, Object: &ref, Action: event.Gone, Message: "deleted by someone else",
+			Hint: "it is made again when you save its file, or anything else"})
 	}
-	return c.lastChange
 }
 
 // load looks at the files, and has every directory watched before it is looked into.

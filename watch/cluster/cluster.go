@@ -92,7 +92,8 @@ type Cluster struct {
 	mu      sync.Mutex
 	learned map[schema.GroupVersionKind]*meta.RESTMapping // kinds that the set itself defines
 	stored  record                                        // what the parent says
-	schemas map[schema.GroupVersionKind]*kindSchema
+
+	schemas schemas
 }
 
 // Connect makes clients for a set. It does not talk to the cluster.
@@ -125,7 +126,6 @@ func Connect(config *rest.Config, set Set) (*Cluster, error) {
 		set: set, dynamic: dyn, metadata: md, client: client, disco: disco,
 		mapper:  restmapper.NewDeferredDiscoveryRESTMapper(disco),
 		learned: map[schema.GroupVersionKind]*meta.RESTMapping{},
-		schemas: map[schema.GroupVersionKind]*kindSchema{},
 	}, nil
 }
 

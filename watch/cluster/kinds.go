@@ -56,12 +56,7 @@ func (c *Cluster) Learn(objects []*unstructured.Unstructured) {
 }
 
 // Refresh forgets what the cluster serves, so that it is asked again.
-func (c *Cluster) Refresh() {
-	c.mapper.Reset()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	clear(c.schemas)
-}
+func (c *Cluster) Refresh() { c.mapper.Reset() }
 
 func (c *Cluster) mapping(gvk schema.GroupVersionKind) (*meta.RESTMapping, error) {
 	c.mu.Lock()
@@ -103,23 +98,20 @@ func (c *Cluster) kindHint(gvk schema.GroupVersionKind) string {
 	if err != nil && len(lists) == 0 {
 		return ""
 	}
-	served := map[string][]string{}
+	served := map[string][]string{} // groups by kind
 	for _, list := range lists {
+		gv, err := schema.ParseGroupVersion(list.GroupVersion)
+		if err != nil {
+			continue
+		}
 		for _, resource := range list.APIResources {
-			if !strings.Contains(resource.Name, "/") && !slices.Contains(served[resource.Kind], list.GroupVersion) {
-				served[resource.Kind] = append(served[resource.Kind], list.GroupVersion)
+			if !strings.Contains(resource.Name, "/") && !slices.Contains(served[resource.Kind], gv.Group) {
+				served[resource.Kind] = append(served[resource.Kind], gv.Group)
 			}
 		}
 	}
-	if versions := served[gvk.Kind]; len(versions) > 0 {
-		best := versions[0]
-		for _, version := range versions {
-			if gv, err := schema.ParseGroupVersion(version); err == nil && gv.Group == gvk.Group {
-				best = version
-				break
-			}
-		}
-		return fmt.Sprintf("%s is served as apiVersion: %s", gvk.Kind, best)
+	if groups := served[gvk.Kind]; len(groups) > 0 {
+		return fmt.Sprintf("%s is served as apiVersion: %s", gvk.Kind, c.preferred(gvk, groups))
 	}
 	kinds := make([]string, 0, len(served))
 	for kind := range served {
@@ -127,9 +119,26 @@ func (c *Cluster) kindHint(gvk schema.GroupVersionKind) string {
 	}
 	slices.Sort(kinds)
 	if near := nearest.Of(gvk.Kind, kinds); near != "" {
-		return fmt.Sprintf("did you mean %s (apiVersion: %s)?", near, served[near][0])
+		gvk.Kind = near
+		return fmt.Sprintf("did you mean %s (apiVersion: %s)?", near, c.preferred(gvk, served[near]))
 	}
 	return "is its CustomResourceDefinition installed? It is tried again when one appears"
+}
+
+// preferred is the version to use for a kind that several groups serve: the group that was written, else any but the
+// one that old tutorials name.
+func (c *Cluster) preferred(gvk schema.GroupVersionKind, groups []string) string {
+	group := groups[0]
+	for _, candidate := range groups {
+		if candidate == gvk.Group || group == "extensions" {
+			group = candidate
+		}
+	}
+	mapping, err := c.mapper.RESTMapping(schema.GroupKind{Group: group, Kind: gvk.Kind})
+	if err != nil {
+		return group
+	}
+	return mapping.GroupVersionKind.GroupVersion().String()
 }
 
 // IsUnknownKind reports whether err says that the cluster serves no such kind.

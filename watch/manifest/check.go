@@ -72,11 +72,11 @@ func check(content map[string]any, origin Origin) []Problem {
 			"indent name: and the others under metadata:")
 		return problems
 	}
-	checkMetadata(fields, report)
+	checkMetadata(fields, origin, report)
 	return problems
 }
 
-func checkMetadata(fields map[string]any, report func(path, reason, hint string)) {
+func checkMetadata(fields map[string]any, origin Origin, report func(path, reason, hint string)) {
 	switch name := fields["name"].(type) {
 	case string:
 		if name == "" {
@@ -95,21 +95,21 @@ func checkMetadata(fields map[string]any, report func(path, reason, hint string)
 		report("metadata", "metadata.name is missing", hint)
 	default:
 		report("metadata.name", fmt.Sprintf("metadata.name must be a string, found %s", describe(name)),
-			fmt.Sprintf("quote it: name: \"%v\"", name))
+			quoteIt(origin, "name", "metadata.name", name))
 	}
 	if namespace, found := fields["namespace"]; found && namespace != nil {
 		if _, isString := namespace.(string); !isString {
 			report("metadata.namespace", fmt.Sprintf("metadata.namespace must be a string, found %s", describe(namespace)),
-				fmt.Sprintf("quote it: namespace: \"%v\"", namespace))
+				quoteIt(origin, "namespace", "metadata.namespace", namespace))
 		}
 	}
 	for _, group := range []string{"labels", "annotations"} {
-		checkStrings(fields, group, report)
+		checkStrings(fields, group, origin, report)
 	}
 }
 
 // checkStrings catches the most common slip with labels and annotations: version: 1.0 is a number, enabled: true a bool.
-func checkStrings(fields map[string]any, group string, report func(path, reason, hint string)) {
+func checkStrings(fields map[string]any, group string, origin Origin, report func(path, reason, hint string)) {
 	value, found := fields[group]
 	if !found || value == nil {
 		return
@@ -135,9 +135,19 @@ func checkStrings(fields map[string]any, group string, report func(path, reason,
 		default:
 			report(fmt.Sprintf("metadata.%s[%s]", group, key),
 				fmt.Sprintf("the value of %s must be a string, found %s", key, describe(value)),
-				fmt.Sprintf("quote it: %s: \"%v\"", key, value))
+				quoteIt(origin, key, fmt.Sprintf("metadata.%s[%s]", group, key), value))
 		}
 	}
+}
+
+// quoteIt shows a value as it should have been written. What was written may differ from what it means: in YAML as
+// Kubernetes reads it n is false and 0x10 is sixteen.
+func quoteIt(origin Origin, key, path string, value any) string {
+	written := fmt.Sprint(value)
+	if node, _, found := origin.find(path); found && node.Value != "" {
+		written = node.Value
+	}
+	return fmt.Sprintf("quote it: %s: %q", key, written)
 }
 
 // keyNear returns the key of content that is probably a misspelling of want.

@@ -84,7 +84,7 @@ func TestParseSaysWhatIsWrongAndWhere(t *testing.T) {
 		{"the name is a number", "a.yaml", "apiVersion: v1\nkind: Pod\nmetadata:\n  name: 123\n",
 			"a.yaml:4:9: metadata.name must be a string, found a number (quote it: name: \"123\")"},
 		{"a label is a bool", "a.yaml", "apiVersion: v1\nkind: Pod\nmetadata:\n  name: a\n  labels:\n    on-call: yes\n",
-			"a.yaml:6:14: the value of on-call must be a string, found true or false (quote it: on-call: \"true\")"},
+			"a.yaml:6:14: the value of on-call must be a string, found true or false (quote it: on-call: \"yes\")"},
 		{"generateName", "a.yaml", "apiVersion: v1\nkind: Pod\nmetadata:\n  generateName: a-\n",
 			"a.yaml:4:17: generateName can't be applied again and again: every save would make another object (give it a name)"},
 		{"a list instead of an object", "a.yaml", "- a\n- b\n", "a.yaml:1:1: expected an object with apiVersion and kind, found a list (every document of a manifest is a mapping: key: value)"},
