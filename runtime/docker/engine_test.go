@@ -168,7 +168,13 @@ func TestConnectionsAreKept(t *testing.T) {
 
 func TestAPullThatFailsInTheMiddleFails(t *testing.T) {
 	body := ""
-	e := serve(t, "1.41", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(body)) }).connect(t)
+	e := serve(t, "1.41", func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/distribution/") {
+			refuse(w, http.StatusInternalServerError, "no route")
+			return
+		}
+		_, _ = w.Write([]byte(body))
+	}).connect(t)
 	for _, c := range []struct {
 		body string
 		kind error

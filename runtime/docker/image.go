@@ -2,7 +2,6 @@ package docker
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"io"
@@ -45,34 +44,6 @@ func (e *Engine) ListImages(ctx context.Context, labels map[string]string) ([]Im
 		})
 	}
 	return out, nil
-}
-
-// PullImage pulls an image through the engine, which applies its own mirrors and certificates. Failures of the registry
-// are ErrRegistry; of them, missing images are also ErrNotFound and refused credentials ErrUnauthorized as far as the
-// engine tells them apart.
-func (e *Engine) PullImage(ctx context.Context, ref string, opts PullOptions) error {
-	const op = "pull image"
-	auth, err := encodeAuth(opts.Auth)
-	if err != nil {
-		return &Error{Op: op, Object: ref, Kind: ErrInvalid, Text: err.Error(), Err: err}
-	}
-	body, err := e.cli.ImagePull(ctx, ref, image.PullOptions{RegistryAuth: auth, Platform: opts.Platform})
-	if err == nil {
-		err = readMessages(body, func(m message) {
-			if opts.Progress != nil {
-				opts.Progress(PullProgress{Layer: m.ID, Status: m.Status, Current: m.Progress.Current, Total: m.Progress.Total})
-			}
-		})
-	}
-	if err == nil {
-		return nil
-	}
-	err = e.convert(err, op, ref)
-	var ours *Error
-	if errors.As(err, &ours) && ours.Kind != nil && ours.Kind != ErrNoEngine && ours.Kind != ErrPermission {
-		ours.Also = ErrRegistry
-	}
-	return err
 }
 
 // LoadImages loads what `docker save` or an OCI layout tar holds and returns the references that came with it.
@@ -198,20 +169,6 @@ func readMessages(body io.ReadCloser, each func(message)) error {
 		}
 		each(m)
 	}
-}
-
-func encodeAuth(auth RegistryAuth) (string, error) {
-	if auth == (RegistryAuth{}) {
-		return "", nil
-	}
-	data, err := json.Marshal(map[string]string{
-		"username": auth.Username, "password": auth.Password, "serveraddress": auth.ServerAddress,
-		"identitytoken": auth.IdentityToken, "registrytoken": auth.RegistryToken,
-	})
-	if err != nil {
-		return "", err
-	}
-	return base64.URLEncoding.EncodeToString(data), nil
 }
 
 func sortedKeys[V any](m map[string]V) []string {

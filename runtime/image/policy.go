@@ -85,6 +85,9 @@ func (e *Error) Hint() string {
 		return "build the image, or let it be pulled with imagePullPolicy: IfNotPresent"
 	case errors.Is(e.Err, docker.ErrUnauthorized), errors.Is(e.Err, docker.ErrNotFound):
 		return "build the image here, check its name, or name an imagePullSecret if its repository is private"
+	case errors.Is(e.Err, docker.ErrRegistry):
+		// Engines don't tell a registry that is away from one that wants a password and was given none.
+		return "build the image here, check that its registry can be reached, or name an imagePullSecret if it is private"
 	}
 	return docker.Hint(e.Err)
 }
