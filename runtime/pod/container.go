@@ -72,6 +72,9 @@ func (w *Worker) createContainer(op plan.Op) job {
 		if err != nil {
 			return nil, err
 		}
+		if request.OOMScoreAdj < 0 && !w.cfg.protects(ctx) {
+			request.OOMScoreAdj = 0
+		}
 		id, err := w.create(ctx, request)
 		if err != nil {
 			return nil, err

@@ -69,9 +69,6 @@ func (c *Config) Container(in ContainerInput) (docker.ContainerSpec, error) {
 	if l := container.Lifecycle; l != nil && l.StopSignal != nil {
 		out.StopSignal = string(*l.StopSignal)
 	}
-	if c.Engine.Rootless {
-		out.OOMScoreAdj = max(out.OOMScoreAdj, 0)
-	}
 	return out, c.secure(pod, container, in.ImageUser, &out)
 }
 

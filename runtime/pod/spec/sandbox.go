@@ -8,11 +8,9 @@ import (
 	"skiff.local/skiff/runtime/docker"
 )
 
-// The pause container: small, unimportant to the OOM killer's list of victims, and silent.
-const (
-	sandboxOOMScore  = -998
-	sandboxCPUShares = 2
-)
+// sandboxCPUShares: the pause container does next to nothing. Its OOM score stays 0, not kubelet's -998: it is too small to
+// be chosen, and not every engine may lower a score.
+const sandboxCPUShares = 2
 
 // Sandbox is the pod's pause container. Everything that is the pod's and not a container's is on it: the engine refuses
 // hostname, DNS and hosts on a container that joins another's network. mounts show it the pod's volumes.
@@ -25,13 +23,9 @@ func (c *Config) Sandbox(pod *v1.Pod, attempt int, mounts []docker.Mount) docker
 		// The agent in the pause process reads requests from standard input; what it answers is no log.
 		Stdin: true, Log: docker.LogConfig{Driver: "none"},
 		Network: c.Network, IPC: "shareable",
-		OOMScoreAdj: sandboxOOMScore,
-		Resources:   docker.Resources{CPUShares: sandboxCPUShares, CgroupParent: c.cgroupParent(pod)},
-		Mounts:      mounts,
-		Sysctls:     sysctls(pod),
-	}
-	if c.Engine.Rootless {
-		out.OOMScoreAdj = 0 // an unprivileged engine may not lower it
+		Resources: docker.Resources{CPUShares: sandboxCPUShares, CgroupParent: c.cgroupParent(pod)},
+		Mounts:    mounts,
+		Sysctls:   sysctls(pod),
 	}
 	if pod.Spec.HostNetwork {
 		out.Network, out.UTS = "host", "host"
