@@ -96,7 +96,7 @@ const (
 )
 
 // Start makes all controllers and the scheduler, starts the informers, and runs the controllers until ctx ends. It
-// returns as soon as they are running; Synced tells when their caches are filled. An error means that none runs.
+// returns before their caches are filled; Synced tells when they are. An error means that none runs.
 func Start(ctx context.Context, cfg Config) (*Running, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
@@ -122,20 +122,30 @@ func Start(ctx context.Context, cfg Config) (*Running, error) {
 	close(env.infStarted)
 
 	r := &Running{synced: make(chan struct{})}
-	for _, l := range loops {
-		r.stopped.Go(func() { l.run(ctx) })
-	}
 	begin := time.Now()
 	r.stopped.Go(func() {
 		defer cancel()
-		cfg.Informers.WaitForCacheSync(ctx.Done())
-		if ctx.Err() == nil {
+		if waitForCaches(ctx, cfg.Informers) {
 			close(r.synced)
-			cfg.Logger.Debug("controllers synced", "controllers", len(loops), "took", time.Since(begin))
+			cfg.Logger.Debug("controllers synced", "took", time.Since(begin))
+		}
+		for _, l := range loops {
+			r.stopped.Go(func() { l.run(ctx) })
 		}
 		<-ctx.Done()
 	})
 	return r, nil
+}
+
+// patience is how long the controllers wait for all caches together; then each waits for its own.
+const patience = 2 * time.Second
+
+// waitForCaches waits until all informers have seen the cluster. Each controller does so as well, but by looking every
+// 100 ms, which nobody should wait for: after this its first look succeeds.
+func waitForCaches(ctx context.Context, informers informers.SharedInformerFactory) bool {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	return informers.WaitForCacheSyncWithContext(ctx).Err == nil
 }
 
 // Synced is closed when every informer has seen the whole cluster.

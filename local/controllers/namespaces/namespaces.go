@@ -49,7 +49,7 @@ type Config struct {
 // Controller empties terminating namespaces. Make it with New.
 type Controller struct {
 	cfg    Config
-	synced []cache.InformerSynced
+	synced []cache.DoneChecker
 	queue  workqueue.TypedRateLimitingInterface[string]
 
 	mu      sync.Mutex
@@ -76,7 +76,7 @@ func New(cfg Config) (*Controller, error) {
 	if err != nil {
 		return nil, fmt.Errorf("watch pods: %w", err)
 	}
-	c.synced = []cache.InformerSynced{nsReg.HasSynced, podReg.HasSynced}
+	c.synced = []cache.DoneChecker{nsReg.HasSyncedChecker(), podReg.HasSyncedChecker()}
 	return c, nil
 }
 
@@ -98,7 +98,7 @@ func (c *Controller) podGone(obj any) {
 // Run empties namespaces, so many at a time, until ctx ends.
 func (c *Controller) Run(ctx context.Context, workers int) {
 	defer utilruntime.HandleCrash()
-	if !cache.WaitForCacheSync(ctx.Done(), c.synced...) {
+	if !cache.WaitFor(ctx, "", c.synced...) {
 		return
 	}
 	var wg sync.WaitGroup

@@ -26,7 +26,7 @@ import (
 type Taints struct {
 	client kubernetes.Interface
 	nodes  corelisters.NodeLister
-	synced cache.InformerSynced
+	synced cache.DoneChecker
 	queue  workqueue.TypedRateLimitingInterface[string]
 }
 
@@ -47,7 +47,7 @@ func NewTaints(client kubernetes.Interface, inf coreinformers.NodeInformer) (*Ta
 	if err != nil {
 		return nil, fmt.Errorf("watch nodes: %w", err)
 	}
-	c.synced = reg.HasSynced
+	c.synced = reg.HasSyncedChecker()
 	return c, nil
 }
 
@@ -55,7 +55,7 @@ func NewTaints(client kubernetes.Interface, inf coreinformers.NodeInformer) (*Ta
 func (c *Taints) Run(ctx context.Context) {
 	defer utilruntime.HandleCrash()
 	defer c.queue.ShutDown()
-	if !cache.WaitForCacheSync(ctx.Done(), c.synced) {
+	if !cache.WaitFor(ctx, "", c.synced) {
 		return
 	}
 	go func() {

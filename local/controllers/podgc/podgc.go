@@ -32,7 +32,7 @@ type Collector struct {
 	client kubernetes.Interface
 	pods   corelisters.PodLister
 	nodes  corelisters.NodeLister
-	synced []cache.InformerSynced
+	synced []cache.DoneChecker
 	kick   chan time.Duration // look in this time
 }
 
@@ -52,7 +52,7 @@ func New(client kubernetes.Interface, pods coreinformers.PodInformer, nodes core
 	if err != nil {
 		return nil, fmt.Errorf("watch nodes: %w", err)
 	}
-	c.synced = []cache.InformerSynced{podReg.HasSynced, nodeReg.HasSynced}
+	c.synced = []cache.DoneChecker{podReg.HasSyncedChecker(), nodeReg.HasSyncedChecker()}
 	return c, nil
 }
 
@@ -80,7 +80,7 @@ func (c *Collector) look(in time.Duration) {
 // Run collects until ctx ends.
 func (c *Collector) Run(ctx context.Context) {
 	defer utilruntime.HandleCrash()
-	if !cache.WaitForCacheSync(ctx.Done(), c.synced...) {
+	if !cache.WaitFor(ctx, "", c.synced...) {
 		return
 	}
 	missing := make(map[string]time.Time)

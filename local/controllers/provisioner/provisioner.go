@@ -48,7 +48,7 @@ type Provisioner struct {
 	claims  corelisters.PersistentVolumeClaimLister
 	volumes corelisters.PersistentVolumeLister
 	classes storagelisters.StorageClassLister
-	synced  []cache.InformerSynced
+	synced  []cache.DoneChecker
 	queue   workqueue.TypedRateLimitingInterface[key]
 
 	broadcaster record.EventBroadcaster
@@ -96,7 +96,7 @@ func New(cfg Config) (*Provisioner, error) {
 		if err != nil {
 			return nil, fmt.Errorf("watch volumes and claims: %w", err)
 		}
-		p.synced = append(p.synced, reg.HasSynced)
+		p.synced = append(p.synced, reg.HasSyncedChecker())
 	}
 	return p, nil
 }
@@ -131,7 +131,7 @@ func (p *Provisioner) Run(ctx context.Context) {
 	if err := ensureObjects(ctx, p.cfg.Client); err != nil && ctx.Err() == nil {
 		p.cfg.Logger.Error("no default storage class", "err", err)
 	}
-	if !cache.WaitForCacheSync(ctx.Done(), p.synced...) {
+	if !cache.WaitFor(ctx, "", p.synced...) {
 		return
 	}
 	done := make(chan struct{}, workers)
