@@ -186,3 +186,6 @@ func (n *Network) removeContainer(ctx context.Context, id string) error {
 	}
 	return nil
 }
+
+// Disconnect ends the session with the relay, which goes on with what it knows.
+func (n *Network) Disconnect() { n.link.close() }

@@ -1,0 +1,247 @@
+// Package networktest runs a cluster's network on the real engine for tests: the relay, containers that serve and ask,
+// and the objects that an API server would hold. It exists because the same checks are made over direct connections,
+// over the relay and in benchmarks.
+package networktest
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"io"
+	"log/slog"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	goruntime "runtime"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes/fake"
+
+	"skiff.local/skiff/local/network"
+	"skiff.local/skiff/runtime/docker"
+	"skiff.local/skiff/runtime/image"
+	"skiff.local/skiff/runtime/runtimetest"
+)
+
+// A Cluster is a network under test.
+type Cluster struct {
+	T       testing.TB
+	Engine  *docker.Engine
+	Network *network.Network
+	Client  *fake.Clientset
+	Profile string
+	Subnet  netip.Prefix
+	// Started is how long EnsureRelay took.
+	Started time.Duration
+
+	node  string
+	probe string
+	stop  func()
+}
+
+// Options vary what is tested.
+type Options struct {
+	ForceRelay bool
+}
+
+// Start brings up a network of its own, which is removed when the test ends.
+func Start(t testing.TB, o Options) *Cluster {
+	t.Helper()
+	c := &Cluster{T: t, Engine: runtimetest.Connect(t), Profile: runtimetest.UniqueName("net"), Client: fake.NewClientset()}
+	ctx := context.WithoutCancel(t.Context())
+	var err error
+	if c.node, err = image.EnsureNode(ctx, c.Engine); err != nil {
+		t.Fatalf("load the helper image: %v", err)
+	}
+	c.probe = probeImage(t, c.Engine)
+	for attempt := 0; ; attempt++ {
+		if c.Subnet, err = network.ChooseSubnet(ctx, c.Engine); err != nil {
+			t.Fatal(err)
+		}
+		c.New(o)
+		t.Cleanup(func() {
+			if err := network.Remove(ctx, c.Engine, c.Profile); err != nil {
+				t.Errorf("remove the network: %v", err)
+			}
+		})
+		begin := time.Now()
+		err = c.Network.EnsureRelay(ctx, c.node)
+		c.Started = time.Since(begin)
+		if err == nil {
+			break
+		}
+		// Another test on this engine may have taken the subnet a moment ago.
+		if attempt == 3 {
+			t.Fatal(err)
+		}
+	}
+	c.Service(&corev1.Service{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "kubernetes"},
+		Spec: corev1.ServiceSpec{
+			Type: corev1.ServiceTypeClusterIP, ClusterIP: c.ServiceIP(1), ClusterIPs: []string{c.ServiceIP(1)},
+			Ports: []corev1.ServicePort{{Name: "https", Port: 443, Protocol: corev1.ProtocolTCP}},
+		},
+	})
+	c.Slice("default", "kubernetes", []Port{{"https", network.RelayAPIPort, corev1.ProtocolTCP}}, Endpoint{IP: network.RelayAddr(c.Subnet).String()})
+	c.Run()
+	t.Cleanup(func() { c.Stop() })
+	wait, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	if err := c.Network.WaitDNS(wait); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// New makes the daemon's half anew, as a daemon that starts does.
+func (c *Cluster) New(o Options) {
+	var log *slog.Logger
+	if testing.Verbose() {
+		log = slog.New(slog.NewTextHandler(testWriter{c.T}, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	}
+	var err error
+	c.Network, err = network.New(network.Config{
+		Engine: c.Engine, Profile: c.Profile, Subnet: c.Subnet, ForceRelay: o.ForceRelay, Logger: log,
+	})
+	if err != nil {
+		c.T.Fatal(err)
+	}
+}
+
+// Ensure connects the daemon's half to the relay.
+func (c *Cluster) Ensure() {
+	c.T.Helper()
+	if err := c.Network.EnsureRelay(context.WithoutCancel(c.T.Context()), c.node); err != nil {
+		c.T.Fatal(err)
+	}
+}
+
+// Run runs the daemon's half until Stop.
+func (c *Cluster) Run() {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(c.T.Context()))
+	ended := make(chan struct{})
+	factory := informers.NewSharedInformerFactory(c.Client, 0)
+	go func() {
+		defer close(ended)
+		c.Network.Run(ctx, network.Cluster{Client: c.Client, Informers: factory})
+	}()
+	c.stop = func() { cancel(); <-ended; factory.Shutdown() }
+}
+
+// Stop ends the daemon's half; the relay stays.
+func (c *Cluster) Stop() {
+	if c.stop != nil {
+		c.stop()
+		c.stop = nil
+	}
+	c.Network.Disconnect()
+}
+
+// ServiceIP is the nth address of the Service range.
+func (c *Cluster) ServiceIP(n int) string {
+	ip := network.ServiceRange(c.Subnet).Addr()
+	for range n {
+		ip = ip.Next()
+	}
+	return ip.String()
+}
+
+// A Pod is a container of the test on the network.
+type Pod struct {
+	c    *Cluster
+	ID   string
+	IP   netip.Addr
+	Name string
+}
+
+// Serve starts a container with the probe's servers.
+func (c *Cluster) Serve(name string) *Pod { return c.container(name, "serve") }
+
+func (c *Cluster) container(name string, cmd ...string) *Pod {
+	c.T.Helper()
+	ctx := context.WithoutCancel(c.T.Context())
+	id, err := c.Engine.CreateContainer(ctx, docker.ContainerSpec{
+		Name: c.Profile + "-" + name, Image: c.probe, Entrypoint: append([]string{"/probe"}, cmd...), Hostname: name,
+		Network: c.Network.Name(), Labels: docker.ProfileLabels(c.Profile, docker.RoleHelper),
+	})
+	if err != nil {
+		c.T.Fatal(err)
+	}
+	p := &Pod{c: c, ID: id, Name: name}
+	c.T.Cleanup(p.Remove)
+	if err := c.Engine.StartContainer(ctx, id); err != nil {
+		c.T.Fatal(err)
+	}
+	info, err := c.Engine.InspectContainer(ctx, id)
+	if err != nil {
+		c.T.Fatal(err)
+	}
+	p.IP = info.IP(c.Network.Name())
+	return p
+}
+
+// Remove kills and removes the container.
+func (p *Pod) Remove() {
+	_ = p.c.Engine.RemoveContainer(context.WithoutCancel(p.c.T.Context()), p.ID, docker.RemoveOptions{Force: true, Volumes: true})
+}
+
+// Probe runs a command of the probe in the container and returns its output.
+func (p *Pod) Probe(args ...string) string {
+	p.c.T.Helper()
+	var out bytes.Buffer
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(p.c.T.Context()), 60*time.Second)
+	defer cancel()
+	_, err := p.c.Engine.Exec(ctx, p.ID, docker.ExecSpec{Cmd: append([]string{"/probe"}, args...)}, docker.Streams{Stdout: &out, Stderr: &out})
+	if err != nil {
+		p.c.T.Fatalf("probe %v: %v", args, err)
+	}
+	return strings.TrimSpace(out.String())
+}
+
+func probeImage(t testing.TB, eng *docker.Engine) string {
+	t.Helper()
+	_, here, _, _ := goruntime.Caller(0)
+	binary := filepath.Join(t.TempDir(), "probe")
+	info, err := eng.Info(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	build := exec.Command("go", "build", "-ldflags=-s -w", "-o", binary, "./probe")
+	build.Dir = filepath.Dir(here)
+	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+info.Architecture)
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build the probe: %v\n%s", err, out)
+	}
+	body, err := os.ReadFile(binary)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var layer bytes.Buffer
+	w := tar.NewWriter(&layer)
+	w.WriteHeader(&tar.Header{Name: "probe", Mode: 0o755, Size: int64(len(body))})
+	w.Write(body)
+	w.Close()
+	ref := "skiff.local/" + runtimetest.UniqueName("probe") + ":1"
+	if _, err := eng.ImportImage(t.Context(), io.Reader(&layer), docker.ImportOptions{Ref: ref}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := eng.RemoveImage(context.WithoutCancel(t.Context()), ref, docker.RemoveImageOptions{Force: true, PruneChildren: true}); err != nil {
+			t.Errorf("remove the probe's image: %v", err)
+		}
+	})
+	return ref
+}
+
+type testWriter struct{ t testing.TB }
+
+func (w testWriter) Write(p []byte) (int, error) {
+	os.Stderr.Write(p)
+	return len(p), nil
+}

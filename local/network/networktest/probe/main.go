@@ -1,0 +1,238 @@
+// Command probe is what containers of network tests run: a server to be reached, and the client that reaches it.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"sort"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+func main() {
+	if len(os.Args) < 2 {
+		fail(errors.New("usage: probe serve | get | connect | resolve | udp | throughput | latency"))
+	}
+	commands := map[string]func(args []string) error{
+		"serve": serve, "get": get, "connect": connect, "resolve": resolve, "udp": udp,
+		"throughput": throughput, "latency": latency, "api": api,
+	}
+	run, ok := commands[os.Args[1]]
+	if !ok {
+		fail(fmt.Errorf("no command %q", os.Args[1]))
+	}
+	if err := run(os.Args[2:]); err != nil {
+		fail(err)
+	}
+}
+
+func fail(err error) {
+	fmt.Println("error:", err)
+	os.Exit(1)
+}
+
+// serve answers HTTP on 8080 with the host's name, echoes UDP on 9090 and TCP on 9091, and swallows TCP on 9092.
+func serve([]string) error {
+	name, _ := os.Hostname()
+	packets, err := net.ListenPacket("udp4", ":9090")
+	if err != nil {
+		return err
+	}
+	go func() {
+		buf := make([]byte, 64<<10)
+		for {
+			n, from, err := packets.ReadFrom(buf)
+			if err != nil {
+				return
+			}
+			packets.WriteTo(append([]byte(name+" "), buf[:n]...), from)
+		}
+	}()
+	for port, handle := range map[string]func(net.Conn){
+		":9091": func(c net.Conn) { io.Copy(c, c) },
+		":9092": func(c net.Conn) { io.Copy(io.Discard, c) },
+	} {
+		l, err := net.Listen("tcp4", port)
+		if err != nil {
+			return err
+		}
+		go func() {
+			for {
+				c, err := l.Accept()
+				if err != nil {
+					return
+				}
+				go func() { defer c.Close(); handle(c) }()
+			}
+		}()
+	}
+	return http.ListenAndServe(":8080", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, "%s from %s\n", name, r.RemoteAddr)
+	}))
+}
+
+func get(args []string) error {
+	client := http.Client{Timeout: 5 * time.Second}
+	res, err := client.Get(args[0])
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	_, err = io.Copy(os.Stdout, res.Body)
+	return err
+}
+
+// connect says how a connection attempt ends: open, refused or what else, and after how many milliseconds.
+func connect(args []string) error {
+	begin := time.Now()
+	conn, err := net.DialTimeout("tcp4", args[0], 3*time.Second)
+	took := time.Since(begin)
+	switch {
+	case err == nil:
+		conn.SetDeadline(time.Now().Add(time.Second))
+		_, err := conn.Read(make([]byte, 1))
+		if errors.Is(err, syscall.ECONNRESET) {
+			fmt.Println("reset")
+			return nil
+		}
+		fmt.Printf("open %dms\n", took.Milliseconds())
+	case errors.Is(err, syscall.ECONNREFUSED):
+		fmt.Printf("refused %dms\n", took.Milliseconds())
+	default:
+		return err
+	}
+	return nil
+}
+
+// resolve NAME TYPE SERVER: the answer's data, sorted.
+func resolve(args []string) error {
+	name, qtype, server := args[0], args[1], args[2]
+	r := net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		var d net.Dialer
+		if len(args) > 3 {
+			network = args[3]
+		}
+		return d.DialContext(ctx, network, net.JoinHostPort(server, "53"))
+	}}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	var lines []string
+	var err error
+	switch qtype {
+	case "A":
+		lines, err = r.LookupHost(ctx, name)
+	case "CNAME":
+		var cname string
+		cname, err = r.LookupCNAME(ctx, name)
+		lines = []string{cname}
+	case "PTR":
+		lines, err = r.LookupAddr(ctx, name)
+	case "SRV":
+		var found []*net.SRV
+		_, found, err = r.LookupSRV(ctx, "", "", name)
+		for _, s := range found {
+			lines = append(lines, s.Target+":"+strconv.Itoa(int(s.Port)))
+		}
+	}
+	if err != nil {
+		var d *net.DNSError
+		if errors.As(err, &d) && d.IsNotFound {
+			fmt.Println("not found")
+			return nil
+		}
+		return err
+	}
+	sort.Strings(lines)
+	fmt.Println(strings.Join(lines, " "))
+	return nil
+}
+
+func udp(args []string) error {
+	conn, err := net.Dial("udp4", args[0])
+	if err != nil {
+		return err
+	}
+	conn.SetDeadline(time.Now().Add(2 * time.Second))
+	if _, err := conn.Write([]byte(args[1])); err != nil {
+		return err
+	}
+	buf := make([]byte, 64<<10)
+	n, err := conn.Read(buf)
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		fmt.Println("refused")
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	fmt.Println(string(buf[:n]))
+	return nil
+}
+
+// throughput ADDR SECONDS: Mbit/s into a port that swallows.
+func throughput(args []string) error {
+	seconds, err := strconv.ParseFloat(args[1], 64)
+	if err != nil {
+		return err
+	}
+	conn, err := net.Dial("tcp4", args[0])
+	if err != nil {
+		return err
+	}
+	buf := make([]byte, 256<<10)
+	begin, sent := time.Now(), 0
+	for time.Since(begin).Seconds() < seconds {
+		n, err := conn.Write(buf)
+		if err != nil {
+			return err
+		}
+		sent += n
+	}
+	fmt.Printf("%.0f\n", float64(sent)*8/1e6/time.Since(begin).Seconds())
+	return nil
+}
+
+// latency ADDR N: microseconds of the median round trip on one connection.
+func latency(args []string) error {
+	n, err := strconv.Atoi(args[1])
+	if err != nil {
+		return err
+	}
+	conn, err := net.Dial("tcp4", args[0])
+	if err != nil {
+		return err
+	}
+	buf := []byte{0}
+	took := make([]time.Duration, n)
+	for i := range took {
+		begin := time.Now()
+		if _, err := conn.Write(buf); err != nil {
+			return err
+		}
+		if _, err := io.ReadFull(conn, buf); err != nil {
+			return err
+		}
+		took[i] = time.Since(begin)
+	}
+	sort.Slice(took, func(i, j int) bool { return took[i] < took[j] })
+	fmt.Printf("%.1f\n", float64(took[n/2].Nanoseconds())/1000)
+	return nil
+}
+
+// api ADDR: what a server that speaks first says.
+func api(args []string) error {
+	conn, err := net.DialTimeout("tcp4", args[0], 3*time.Second)
+	if err != nil {
+		return err
+	}
+	conn.SetDeadline(time.Now().Add(3 * time.Second))
+	_, err = io.Copy(os.Stdout, conn)
+	return err
+}
