@@ -10,8 +10,10 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"os/signal"
 	"runtime/debug"
-	"sync"
+	"sync/atomic"
+	"syscall"
 	"time"
 
 	"k8s.io/client-go/kubernetes"
@@ -56,13 +58,14 @@ type daemon struct {
 	client    kubernetes.Interface
 	network   *network.Network
 	nodes     *nodes.Registry
-	sets      *sets
+	// pods is nil until the network is there.
+	pods atomic.Pointer[pods]
+	sets *sets
 
 	// ready is closed when the cluster's DNS has answered once.
 	ready chan struct{}
 	// stop takes the request that ends the daemon.
 	stop chan client.StopRequest
-	once sync.Once
 	// failed takes the error of a part that ended although nobody asked it to.
 	failed chan error
 }
@@ -71,6 +74,8 @@ type daemon struct {
 // start that fails is reported to Options.Events and returned; it leaves things as they were.
 func Run(ctx context.Context, o Options) error {
 	debug.SetGCPercent(startGCPercent)
+	// Whoever started the daemon may be gone before the last event about it is written.
+	signal.Ignore(syscall.SIGPIPE)
 	d := &daemon{
 		opts: o, profile: o.Profile, log: o.Logger, started: time.Now(),
 		ready: make(chan struct{}), stop: make(chan client.StopRequest, 1), failed: make(chan error, 8),

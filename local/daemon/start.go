@@ -12,10 +12,13 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	genericapiserver "k8s.io/apiserver/pkg/server"
+	"k8s.io/client-go/informers"
 
 	"skiff.local/skiff/local/apiserver"
 	"skiff.local/skiff/local/apiserver/pki"
 	"skiff.local/skiff/local/client"
+	"skiff.local/skiff/local/controllers/metrics"
 	"skiff.local/skiff/local/network"
 	"skiff.local/skiff/local/profile"
 	"skiff.local/skiff/local/store"
@@ -214,7 +217,11 @@ func (d *daemon) makeAPI(ctx context.Context, bundle *pki.Bundle, undo *stack) e
 		Reachable: netip.AddrPortFrom(network.RelayAddr(d.settings.Subnet), network.RelayAPIPort),
 		Dial:      d.network.DialContext,
 		Extra:     map[string]http.Handler{client.ControlPath: d.control()},
-		Logger:    d.log,
+		Groups: func(shared informers.SharedInformerFactory) []*genericapiserver.APIGroupInfo {
+			core := shared.Core().V1()
+			return []*genericapiserver.APIGroupInfo{metrics.Group(usage{d}, core.Pods().Lister(), core.Nodes().Lister())}
+		},
+		Logger: d.log,
 	})
 	if err != nil {
 		return err

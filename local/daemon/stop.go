@@ -2,8 +2,22 @@ package daemon
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"skiff.local/skiff/local/client"
+	"skiff.local/skiff/runtime/docker"
+)
+
+const (
+	// stopGrace is what a stop gives each container between SIGTERM and SIGKILL. Chosen: a developer who types stop
+	// waits for it; the grace of the pod's own manifest counts when the pod is deleted.
+	stopGrace = 5 * time.Second
+	// parallelStops bounds how many containers are stopped at a time. Chosen: they mostly wait.
+	parallelStops = 32
 )
 
 // awaitReady returns when the cluster's DNS has answered once.
@@ -16,10 +30,10 @@ func (d *daemon) awaitReady(ctx context.Context) error {
 	}
 }
 
-// stopWorkloads does what a stop asks for and then ends the daemon. The answer is written before the end.
+// stopWorkloads does what a stop asks for and then ends the daemon; the answer is written before the end.
 func (d *daemon) stopWorkloads(ctx context.Context, r client.StopRequest) error {
 	if !r.KeepPods {
-		if err := d.stopPods(ctx, r.Now); err != nil {
+		if err := d.stopContainers(ctx, r.Now); err != nil {
 			return err
 		}
 	}
@@ -28,4 +42,39 @@ func (d *daemon) stopWorkloads(ctx context.Context, r client.StopRequest) error 
 	default: // somebody else's stop is under way
 	}
 	return nil
+}
+
+// stopContainers stops the pods' containers, then what they share, then the relay. They are kept: the next start
+// brings every pod back from them, as a kubelet does after its machine was off.
+func (d *daemon) stopContainers(ctx context.Context, now bool) error {
+	if p := d.pods.Load(); p != nil {
+		p.leave() // or the node would start them again
+	}
+	for _, role := range []docker.Role{docker.RoleContainer, docker.RoleSandbox} {
+		containers, err := d.engine.ListContainers(ctx, docker.ListOptions{
+			Labels: docker.ProfileLabels(d.profile.Name, role), RunningOnly: true,
+		})
+		if err != nil {
+			return err
+		}
+		var group errgroup.Group
+		group.SetLimit(parallelStops)
+		for _, c := range containers {
+			group.Go(func() error {
+				grace := stopGrace
+				if now {
+					grace = 0
+				}
+				err := d.engine.StopContainer(ctx, c.ID, docker.StopOptions{Grace: grace})
+				if err == nil || errors.Is(err, docker.ErrNotFound) || errors.Is(err, docker.ErrNotModified) {
+					return nil
+				}
+				return fmt.Errorf("stop container %s: %w", c.Name, err)
+			})
+		}
+		if err := group.Wait(); err != nil {
+			return err
+		}
+	}
+	return d.network.Stop(ctx)
 }
