@@ -44,6 +44,17 @@ func (d *daemon) status(ctx context.Context) client.Status {
 	}
 	s.Pods = counts
 	add(problems...)
+	if s.Services, err = serviceURLs(d.api.Informers().Core().V1().Services().Lister()); err != nil {
+		add(client.Problem{Object: "services", Reason: "Unknown", Message: err.Error()})
+	}
+	for i := range s.Services {
+		object := "service/" + s.Services[i].Namespace + "/" + s.Services[i].Name
+		for _, p := range s.Problems {
+			if p.Object == object {
+				s.Services[i].Problem = p.Message
+			}
+		}
+	}
 	s.Sets = d.sets.status()
 	for _, set := range s.Sets {
 		for _, line := range set.Errors {
