@@ -14,8 +14,9 @@ import (
 	"skiff.local/skiff/runtime/volume/wire"
 )
 
-// CSIDriver names PersistentVolumes that are volumes of the engine; their volumeHandle is the engine volume's name.
-const CSIDriver = "skiff.local/docker-volume"
+// CSIDriver names PersistentVolumes that are volumes of the engine; their volumeHandle is the engine volume's name. The API
+// refuses CSI drivers with a slash in their name.
+const CSIDriver = "docker-volume.skiff.local"
 
 // ScratchVolume is the name of the engine volume that every pod has beside its own: termination messages live there. The
 // underscore keeps it apart from any volume of a manifest.

@@ -10,12 +10,13 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/utils/ptr"
+
+	"skiff.local/skiff/runtime/volume"
 )
 
 const (
-	// DriverName is the provisioner of the class and the CSI driver of its volumes. The API allows no slash in the
-	// name of a CSI driver.
-	DriverName = "docker-volume.skiff.local"
+	// DriverName is the provisioner of the class and the CSI driver of its volumes.
+	DriverName = volume.CSIDriver
 	// ClassName is the default StorageClass.
 	ClassName = "standard"
 
