@@ -81,7 +81,10 @@ func newClient(ep endpoint) (*client.Client, error) {
 		}
 		// The host only names the connection here; every byte goes through the dialer.
 		clientOpts = append(clientOpts, client.WithHost("http://"+client.DummyHost), client.WithDialContext(dial))
-		return client.NewClientWithOpts(clientOpts...)
+		cli, err := client.NewClientWithOpts(clientOpts...)
+		// A proxy for the web is none for a connection that ssh makes.
+		transport.Proxy = nil
+		return cli, err
 	}
 	clientOpts = append(clientOpts, client.WithHost(ep.host))
 	if ep.tls != nil {
@@ -106,7 +109,14 @@ func (t *tlsFiles) config() (*tls.Config, error) {
 func (e *Engine) negotiate(ctx context.Context) error {
 	ping, err := e.cli.Ping(ctx)
 	if err != nil {
-		return e.convert(err, "reach the Docker Engine at", e.host)
+		err = e.convert(err, "reach the Docker Engine at", e.host)
+		var ours *Error
+		if errors.As(err, &ours) && ours.Kind != nil && ours.Advice == "" {
+			// Something answers that is no engine, or not in this way: TLS spoken to in plain text, for one.
+			ours.Also = ErrNoEngine
+			ours.Advice = "check the address, which comes from " + e.source + ", and whether it needs DOCKER_TLS_VERIFY and DOCKER_CERT_PATH"
+		}
+		return err
 	}
 	if !atLeast(ping.APIVersion, MinAPIVersion) {
 		spoken := ping.APIVersion

@@ -75,7 +75,12 @@ func (e *Engine) settledExec(ctx context.Context, execID string) (ExecState, err
 // helperSpec is a container that acts on the processes of another one. It shares that one's network namespace only
 // because making a new one is most of what a container costs.
 func helperSpec(image string, target *Container, pid string, args ...string) ContainerSpec {
+	userNS := ""
+	if pid == "host" {
+		userNS = "host" // an engine that remaps users allows the one only with the other
+	}
 	return ContainerSpec{
+		UserNS:     userNS,
 		Image:      image,
 		Entrypoint: []string{HelperPath},
 		Cmd:        args,
@@ -87,8 +92,9 @@ func helperSpec(image string, target *Container, pid string, args ...string) Con
 		CapDrop:    []string{"ALL"},
 		// To read other users' environments, and to signal them.
 		CapAdd: []string{"SYS_PTRACE", "DAC_READ_SEARCH", "KILL"},
-		// The default profile lets nobody signal the processes of an unconfined container.
-		Security:       SecurityOptions{AppArmor: "unconfined", NoNewPrivileges: true},
+		// AppArmor's default profile lets nobody signal the processes of an unconfined container; SELinux keeps every
+		// container's processes from those of the others.
+		Security:       SecurityOptions{AppArmor: "unconfined", SELinuxDisable: true, NoNewPrivileges: true},
 		ReadonlyRootfs: true,
 		Log:            LogConfig{Driver: "json-file"},
 	}

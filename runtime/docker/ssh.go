@@ -83,6 +83,8 @@ func dialCommand(name string, args []string) (net.Conn, error) {
 		return nil, fmt.Errorf("prepare %s: %w", name, err)
 	}
 	if err := c.cmd.Start(); err != nil {
+		_ = c.stdout.Close()
+		closeChildEnd(c.cmd)
 		return nil, &net.OpError{Op: "dial", Net: name, Err: err}
 	}
 	closeChildEnd(c.cmd)
