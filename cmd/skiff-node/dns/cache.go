@@ -68,7 +68,7 @@ func (c *cache) get(key cacheKey, q query, now time.Time) ([]byte, bool) {
 
 // put remembers an answer for as long as its records allow.
 func (c *cache) put(key cacheKey, wire []byte, now time.Time) {
-	if wire[2]&0x02 != 0 { // truncated
+	if wire[2]&truncatedFlag != 0 {
 		return
 	}
 	ttls, shortest, ok := scanTTLs(wire)

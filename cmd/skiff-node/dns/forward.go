@@ -76,7 +76,10 @@ func (f *forwarder) addresses(name string, qtype dnsmessage.Type) ([]record, err
 		return nil, err
 	}
 	q.raw = raw
-	wire, err := f.exchange(q, true)
+	wire, err := f.exchange(q, false)
+	if err == nil && wire[2]&truncatedFlag != 0 {
+		wire, err = f.exchange(q, true)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -141,6 +144,9 @@ func ask(server netip.AddrPort, raw []byte, tcp bool) ([]byte, error) {
 		}
 	}
 }
+
+// truncatedFlag is the TC bit in the third byte of a message.
+const truncatedFlag = 0x02
 
 // answers reports whether wire is a response to the query raw.
 func answers(wire, raw []byte) bool {
