@@ -60,7 +60,9 @@ type daemon struct {
 	nodes     *nodes.Registry
 	// pods is nil until the network is there.
 	pods atomic.Pointer[pods]
-	sets *sets
+	// leaveNetwork ends the care for the relay and leaves it running; nil until it started.
+	leaveNetwork atomic.Pointer[func()]
+	sets         *sets
 
 	// ready is closed when the cluster's DNS has answered once.
 	ready chan struct{}

@@ -32,6 +32,19 @@ func (d *daemon) makeNetwork() error {
 	return err
 }
 
+// startNetwork keeps the relay alive and told, and localhost's listeners open.
+func (d *daemon) startNetwork(ctx context.Context, undo *stack) {
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	d.supervise(ctx, "the network", func(ctx context.Context) error {
+		defer close(ended)
+		return d.network.Run(ctx, network.Cluster{Client: d.client, Informers: d.api.Informers()})
+	})
+	leave := func() { cancel(); <-ended }
+	d.leaveNetwork.Store(&leave)
+	undo.push(func() error { leave(); return nil })
+}
+
 // startControllers registers the nodes and runs Kubernetes' controllers and scheduler.
 func (d *daemon) startControllers(ctx context.Context, bundle *pki.Bundle, undo *stack) error {
 	info, err := d.engine.Info(ctx)

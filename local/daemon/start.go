@@ -57,9 +57,7 @@ func (d *daemon) start(ctx, runCtx context.Context, undo *stack) error {
 	if err := <-relay; err != nil {
 		return err
 	}
-	d.supervise(runCtx, "the network", func(ctx context.Context) error {
-		return d.network.Run(ctx, network.Cluster{Client: d.client, Informers: d.api.Informers()})
-	})
+	d.startNetwork(runCtx, undo)
 	d.tell.phase(client.PhaseNetwork, "the relay runs on "+d.settings.Subnet.String())
 	if err := d.startNode(runCtx, undo); err != nil {
 		return err

@@ -76,5 +76,8 @@ func (d *daemon) stopContainers(ctx context.Context, now bool) error {
 			return err
 		}
 	}
+	if leave := d.leaveNetwork.Load(); leave != nil {
+		(*leave)() // or the relay would be started again
+	}
 	return d.network.Stop(ctx)
 }
