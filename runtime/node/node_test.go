@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -44,8 +45,8 @@ type cluster struct {
 	stop  context.CancelFunc
 	done  chan struct{}
 
-	mu     sync.Mutex
-	events []string
+	mu     *sync.Mutex
+	events *[]string
 }
 
 const testNode = "skiff"
@@ -67,7 +68,7 @@ func newCluster(t *testing.T) *cluster {
 	}
 	var suffix [4]byte
 	_, _ = rand.Read(suffix[:])
-	c := &cluster{t: t, engine: engine, client: newClient(), profile: "t-pod-" + hex.EncodeToString(suffix[:]), node: node}
+	c := &cluster{t: t, engine: engine, client: newClient(), profile: "t-pod-" + hex.EncodeToString(suffix[:]), node: node, mu: &sync.Mutex{}, events: new([]string)}
 	c.network = docker.NetworkName(c.profile)
 	c.image = busyboxImage(t, engine)
 	if _, err := engine.CreateNetwork(ctx, docker.NetworkSpec{Name: c.network, Labels: docker.ProfileLabels(c.profile, docker.RoleNetwork)}); err != nil {
@@ -109,7 +110,7 @@ func (c *cluster) Event(object runtime.Object, kind, reason, message string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	ref, _ := object.(*v1.ObjectReference)
-	c.events = append(c.events, fmt.Sprintf("%s %s %s: %s", ref.Name, kind, reason, message))
+	*c.events = append(*c.events, fmt.Sprintf("%s %s %s: %s", ref.Name, kind, reason, message))
 }
 
 func (c *cluster) Eventf(object runtime.Object, kind, reason, format string, args ...any) {
@@ -124,7 +125,7 @@ func (c *cluster) eventsOf(pod string) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var out []string
-	for _, e := range c.events {
+	for _, e := range *c.events {
 		if strings.HasPrefix(e, pod+" ") {
 			out = append(out, e)
 		}
@@ -320,7 +321,9 @@ func (c *cluster) exec(name, container string, command ...string) string {
 	var out bytes.Buffer
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	if _, err := c.engine.Exec(ctx, k.ID, docker.ExecSpec{Cmd: command}, docker.Streams{Stdout: &out, Stderr: &out}); err != nil {
+	// Both streams into one buffer: it must not read from them by itself.
+	plain := struct{ io.Writer }{&out}
+	if _, err := c.engine.Exec(ctx, k.ID, docker.ExecSpec{Cmd: command}, docker.Streams{Stdout: plain, Stderr: plain}); err != nil {
 		c.t.Fatal(err)
 	}
 	return strings.TrimSpace(out.String())

@@ -128,7 +128,7 @@ func (w *Worker) checkHostPaths(ctx context.Context, pod *v1.Pod, volumes []volu
 	id, err := w.cfg.Engine.CreateContainer(ctx, docker.ContainerSpec{
 		Image: w.cfg.Spec.NodeImage, Cmd: []string{"pause"}, Labels: labels, Stdin: true, Network: "none",
 		Log:    docker.LogConfig{Driver: "none"},
-		Mounts: []docker.Mount{{Type: docker.MountBind, Source: "/", Target: hostRoot, Propagation: "rslave"}},
+		Mounts: []docker.Mount{{Type: docker.MountBind, Source: "/", Target: hostRoot}},
 	})
 	if err != nil {
 		return err

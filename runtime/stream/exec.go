@@ -53,7 +53,8 @@ func (s *Server) runCommand(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	code, err := s.cfg.Engine.Exec(r.Context(), c.ID, docker.ExecSpec{Cmd: r.URL.Query()["cmd"]}, docker.Streams{Stdout: w, Stderr: w})
+	both := struct{ io.Writer }{w} // without its own way of reading: two streams end in it
+	code, err := s.cfg.Engine.Exec(r.Context(), c.ID, docker.ExecSpec{Cmd: r.URL.Query()["cmd"]}, docker.Streams{Stdout: both, Stderr: both})
 	if err == nil && code != 0 {
 		err = fmt.Errorf("command terminated with exit code %d", code)
 	}
