@@ -47,9 +47,8 @@ type Set struct {
 
 // inbox is what other goroutines leave for the loop.
 type inbox struct {
-	gone   []plan.Ref
+	gone   []plan.Member
 	images map[string]string
-	resync bool
 }
 
 func (s *Set) emit(e event.Event) {
@@ -103,9 +102,7 @@ func (s *Set) run(ctx context.Context) error {
 		},
 	})
 	wg.Go(func() { s.watcher.Run(ctx) })
-	wg.Go(func() {
-		s.follow.Run(ctx, func(ref plan.Ref) { s.post(func(in *inbox) { in.gone = append(in.gone, ref) }) })
-	})
+	wg.Go(func() { s.follow.Run(ctx) })
 	s.loop(ctx)
 	s.emit(event.Event{Type: event.Stopped, Message: "what was applied stays"})
 	return nil

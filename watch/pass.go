@@ -46,14 +46,15 @@ func (s *Set) pass(ctx context.Context, c cause) (event.Summary, error) {
 }
 
 // dropGone notes that somebody else deleted members.
-func (s *Set) dropGone(gone []plan.Ref) {
-	for _, ref := range gone {
-		if _, member := s.state.members[ref]; !member {
-			continue
+func (s *Set) dropGone(gone []plan.Member) {
+	for _, was := range gone {
+		ref := was.Ref
+		if member, known := s.state.members[ref]; !known || member.UID != was.UID {
+			continue // made anew since, or pruned
 		}
 		delete(s.state.members, ref)
 		s.emit(event.Event{Type: event.Object, Object: &ref, Action: event.Gone, Message: "deleted by someone else",
-			Hint: "it is made again when you save its file, or anything else"})
+			Hint: "it is made again with the next save"})
 	}
 }
 

@@ -24,21 +24,21 @@ type target interface {
 	Restart(ctx context.Context, ref plan.Ref, apiVersion string, path []string, annotations map[string]string) error
 }
 
-// follower watches what becomes of objects that were applied.
+// follower watches what becomes of objects that were applied. *outcome.Follower is the real one.
 type follower interface {
-	// Run works until the context ends. Gone is called for members that somebody else deleted.
-	Run(ctx context.Context, gone func(plan.Ref))
+	// Run works until the context ends.
+	Run(context.Context)
 	// Applied says that an object was sent and what the cluster made of it.
 	Applied(plan.Ref, *unstructured.Unstructured)
 	// Known says that an object is a member already, from an earlier run.
 	Known(plan.Ref)
-	// Pruned says that the set deleted an object.
+	// Pruned says that the set deletes an object.
 	Pruned(plan.Ref)
 }
 
 type noFollower struct{}
 
-func (noFollower) Run(ctx context.Context, _ func(plan.Ref))    { <-ctx.Done() }
+func (noFollower) Run(ctx context.Context)                      { <-ctx.Done() }
 func (noFollower) Applied(plan.Ref, *unstructured.Unstructured) {}
 func (noFollower) Known(plan.Ref)                               {}
 func (noFollower) Pruned(plan.Ref)                              {}

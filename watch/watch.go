@@ -23,6 +23,8 @@ import (
 
 	"skiff.local/skiff/watch/cluster"
 	"skiff.local/skiff/watch/event"
+	"skiff.local/skiff/watch/outcome"
+	"skiff.local/skiff/watch/plan"
 	"skiff.local/skiff/watch/source"
 )
 
@@ -130,7 +132,13 @@ func NewSet(config Config) (*Set, error) {
 	}
 	config.Definition = definition
 	s := newSet(config, target)
-	s.follow = newFollower(target, s.emit)
+	s.follow = outcome.New(outcome.Config{
+		Client: target.Client(), Dynamic: target.Dynamic(), Metadata: target.Metadata(), Resource: target.ResourceOf,
+		Selector: target.MemberSelector(), Namespace: definition.Namespace, Emit: s.emit,
+		Gone: func(ref plan.Ref, uid string) {
+			s.post(func(in *inbox) { in.gone = append(in.gone, plan.Member{Ref: ref, UID: uid}) })
+		},
+	})
 	return s, nil
 }
 

@@ -223,17 +223,32 @@ func (c *Cluster) adopt(ctx context.Context, resource dynamic.ResourceInterface,
 	if request.DryRun {
 		return notes, nil
 	}
-	// What `kubectl apply` and `kubectl create` wrote is owned by managers that would keep fields alive after they
-	// left the manifest. kubectl's own --server-side does the same.
+	if c.upgrade(ctx, resource, live) {
+		notes = append(notes, "took it over from kubectl")
+	}
+	return notes, nil
+}
+
+// upgrade hands over the fields that `kubectl apply` and `kubectl create` wrote: under their managers' names they would
+// stay alive after they left the manifest. kubectl's own --server-side does the same. Where it fails the apply works
+// too, such fields just linger.
+func (c *Cluster) upgrade(ctx context.Context, resource dynamic.ResourceInterface, live *unstructured.Unstructured) bool {
 	managers := sets.New("kubectl-client-side-apply", "kubectl-create")
-	patch, err := csaupgrade.UpgradeManagedFieldsPatch(live, managers, FieldManager)
-	if err != nil || patch == nil {
-		return notes, nil //nolint:nilerr // without the upgrade the apply works too, fields just linger
+	for range 5 {
+		patch, err := csaupgrade.UpgradeManagedFieldsPatch(live, managers, FieldManager)
+		if err != nil || patch == nil {
+			return false
+		}
+		_, err = resource.Patch(ctx, live.GetName(), types.JSONPatchType, patch, metav1.PatchOptions{FieldManager: FieldManager})
+		if !apierrors.IsConflict(err) {
+			return err == nil
+		}
+		// A controller was faster: look again.
+		if live, err = resource.Get(ctx, live.GetName(), metav1.GetOptions{}); err != nil {
+			return false
+		}
 	}
-	if _, err := resource.Patch(ctx, request.Ref.Name, types.JSONPatchType, patch, metav1.PatchOptions{FieldManager: FieldManager}); err != nil {
-		return notes, nil //nolint:nilerr // likewise
-	}
-	return append(notes, "took it over from kubectl"), nil
+	return false
 }
 
 // abandoned reports whether another set's sources were on this machine and are gone: the directory was moved or

@@ -135,6 +135,26 @@ func (c *Cluster) Client() kubernetes.Interface { return c.client }
 // Dynamic is an untyped client for the same cluster.
 func (c *Cluster) Dynamic() dynamic.Interface { return c.dynamic }
 
+// Metadata is a client for the same cluster that sees metadata only.
+func (c *Cluster) Metadata() metadata.Interface { return c.metadata }
+
+// ResourceOf finds where objects of a kind are served.
+func (c *Cluster) ResourceOf(gk schema.GroupKind) (schema.GroupVersionResource, error) {
+	c.mu.Lock()
+	for gvk, mapping := range c.learned {
+		if gvk.GroupKind() == gk {
+			c.mu.Unlock()
+			return mapping.Resource, nil
+		}
+	}
+	c.mu.Unlock()
+	mapping, err := c.mapper.RESTMapping(gk)
+	if err != nil {
+		return schema.GroupVersionResource{}, fmt.Errorf("ask the cluster about %s: %w", gk.Kind, err)
+	}
+	return mapping.Resource, nil
+}
+
 // SetID is the value of the label that members carry.
 func (c *Cluster) SetID() string { return c.set.ID() }
 

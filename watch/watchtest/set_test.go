@@ -88,7 +88,7 @@ func TestARestartWithABrokenFileKeepsItsObjects(t *testing.T) {
 
 func TestTwoSetsLeaveEachOtherAlone(t *testing.T) {
 	b := newBench(t, map[string]string{"one/a.yaml": config("a", "1"), "two/b.yaml": config("b", "1"), "two/a.yaml": config("a", "2")})
-	second := *b
+	second := &bench{t: t, dir: b.dir, namespace: b.namespace, stop: func() {}}
 	b.change = func(c *watch.Config) { c.Definition.Sources = []source.Source{{Path: b.dir + "/one", Name: "one"}} }
 	second.change = func(c *watch.Config) { c.Definition.Sources = []source.Source{{Path: b.dir + "/two", Name: "two"}} }
 	b.run()
