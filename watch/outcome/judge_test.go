@@ -40,7 +40,7 @@ func TestJudge(t *testing.T) {
 		{"a deployment whose pods aren't ready", deployment + "{observedGeneration: 2, replicas: 3, updatedReplicas: 3, availableReplicas: 1}}", Progressing, "1 of 3 pods available"},
 		{"a deployment that is done", deployment + "{observedGeneration: 2, replicas: 3, updatedReplicas: 3, availableReplicas: 3}}", Ready, "3 pods"},
 		{"a deployment that can't make pods", deployment + "{observedGeneration: 2, conditions: [{type: ReplicaFailure, status: 'True', message: exceeded quota}]}}", Progressing, "exceeded quota"},
-		{"a deployment past its deadline", deployment + "{observedGeneration: 2, updatedReplicas: 3, replicas: 3, conditions: [{type: Progressing, status: 'False', reason: ProgressDeadlineExceeded, message: no}]}}", Failed, "0 of 3 pods available, and no progress any more: no"},
+		{"a deployment past its deadline", deployment + "{observedGeneration: 2, updatedReplicas: 3, replicas: 3, conditions: [{type: Progressing, status: 'False', reason: ProgressDeadlineExceeded, message: stuck}]}}", Failed, "0 of 3 pods available, and no progress any more: stuck"},
 		{"a stateful set half way", set + "{observedGeneration: 1, readyReplicas: 1}}", Progressing, "1 of 2 pods ready"},
 		{"a stateful set between revisions", set + "{observedGeneration: 1, readyReplicas: 2, updatedReplicas: 2, updateRevision: b, currentRevision: a}}", Progressing, "2 of 2 pods are new"},
 		{"a stateful set that is done", set + "{observedGeneration: 1, readyReplicas: 2, updatedReplicas: 2, updateRevision: b, currentRevision: b}}", Ready, "2 pods"},
