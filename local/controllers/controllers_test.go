@@ -38,6 +38,7 @@ func TestControllers(t *testing.T) {
 			{"a quota counts and refuses", testQuota},
 			{"a disruption budget counts", testDisruptionBudget},
 			{"an autoscaler follows the load", testAutoscaler},
+			{"metrics are sampled for those who ask", testMetrics},
 			{"a certificate request is signed when approved", testCertificate},
 			{"a token Secret is filled", testTokenSecret},
 			{"cluster roles are aggregated", testAggregatedRole},

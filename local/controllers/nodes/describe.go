@@ -1,6 +1,7 @@
 package nodes
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -17,6 +18,9 @@ const (
 	// podsPerNode is how many pods a node takes. Chosen: an engine starts about four pods a second, and the network
 	// has room for far more.
 	podsPerNode = 500
+	// assumedStorage is the ephemeral storage of an engine that doesn't tell, as Docker doesn't. A node without any
+	// would refuse every pod that requests some; nothing is reserved or enforced.
+	assumedStorage = 100 << 30
 	// kubeletPort is where the API server believes the kubelet to listen; it reaches skiff's in memory.
 	kubeletPort = 10250
 
@@ -33,7 +37,7 @@ type Engine struct {
 	Kernel       string
 	CPUs         int
 	Memory       int64 // bytes
-	Storage      int64 // bytes that containers and volumes may take; 0 when the engine doesn't tell
+	Storage      int64 // bytes that containers and volumes may take; assumedStorage when 0
 }
 
 // Node is one node to show.
@@ -143,12 +147,10 @@ func describeStatus(d description, old corev1.NodeStatus) corev1.NodeStatus {
 // is with several nodes, and is what lets a chart made for real machines be scheduled on them at all.
 func capacity(e Engine, overrides corev1.ResourceList) corev1.ResourceList {
 	list := corev1.ResourceList{
-		corev1.ResourceCPU:    *resource.NewQuantity(int64(e.CPUs), resource.DecimalSI),
-		corev1.ResourceMemory: *resource.NewQuantity(e.Memory, resource.BinarySI),
-		corev1.ResourcePods:   *resource.NewQuantity(podsPerNode, resource.DecimalSI),
-	}
-	if e.Storage > 0 {
-		list[corev1.ResourceEphemeralStorage] = *resource.NewQuantity(e.Storage, resource.BinarySI)
+		corev1.ResourceCPU:              *resource.NewQuantity(int64(e.CPUs), resource.DecimalSI),
+		corev1.ResourceMemory:           *resource.NewQuantity(e.Memory, resource.BinarySI),
+		corev1.ResourceEphemeralStorage: *resource.NewQuantity(cmp.Or(e.Storage, assumedStorage), resource.BinarySI),
+		corev1.ResourcePods:             *resource.NewQuantity(podsPerNode, resource.DecimalSI),
 	}
 	maps.Copy(list, overrides)
 	return list

@@ -3,6 +3,7 @@ package provisioner
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -11,9 +12,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	corelisters "k8s.io/client-go/listers/core/v1"
+
+	"skiff.local/skiff/runtime/docker"
 )
 
-// The labels of an engine volume, from which a person can tell what it is for.
+// The labels of an engine volume beside those of its profile, from which a person can tell what it is for.
 const (
 	labelClaimName      = "skiff.local/claim-name"
 	labelClaimNamespace = "skiff.local/claim-namespace"
@@ -25,10 +28,7 @@ func (p *Provisioner) provision(ctx context.Context, claim *corev1.PersistentVol
 	if _, err := p.volumes.Get(volume.Name); err == nil {
 		return nil // made already; the binder is about to bind it
 	}
-	err := p.cfg.Volumes.CreateVolume(ctx, volume.Spec.CSI.VolumeHandle, map[string]string{
-		labelClaimName: claim.Name, labelClaimNamespace: claim.Namespace, labelVolume: volume.Name,
-	})
-	if err != nil {
+	if err := p.cfg.Volumes.CreateVolume(ctx, volume.Spec.CSI.VolumeHandle, p.labels(claim, volume)); err != nil {
 		p.events.Eventf(claim, corev1.EventTypeWarning, "ProvisioningFailed", "failed to provision volume with StorageClass %q: %v", class.Name, err)
 		return fmt.Errorf("create engine volume %s: %w", volume.Spec.CSI.VolumeHandle, err)
 	}
@@ -40,6 +40,12 @@ func (p *Provisioner) provision(ctx context.Context, claim *corev1.PersistentVol
 	}
 	p.events.Eventf(claim, corev1.EventTypeNormal, "ProvisioningSucceeded", "Successfully provisioned volume %s", volume.Name)
 	return nil
+}
+
+func (p *Provisioner) labels(claim *corev1.PersistentVolumeClaim, volume *corev1.PersistentVolume) map[string]string {
+	l := docker.ProfileLabels(p.cfg.Profile, docker.RoleVolume)
+	maps.Copy(l, map[string]string{labelClaimName: claim.Name, labelClaimNamespace: claim.Namespace, labelVolume: volume.Name})
+	return l
 }
 
 // expand raises the capacity that volume and claim show: the volume can hold as much as the engine's disk anyway.
