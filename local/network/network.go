@@ -31,6 +31,9 @@ type Engine interface {
 type Config struct {
 	Engine  Engine
 	Profile string
+	// Home is the folder of the profile. Two clusters of the same name and of different folders can't share an engine:
+	// their containers could not be told apart.
+	Home string
 	// Subnet is the /16 of pods and Services, as ChooseSubnet chose it once.
 	Subnet        netip.Prefix
 	ClusterDomain string // "cluster.local" when empty

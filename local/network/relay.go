@@ -96,6 +96,7 @@ func (n *Network) ensureNetwork(ctx context.Context) error {
 		Gateway: GatewayAddr(n.cfg.Subnet),
 		Labels:  docker.ProfileLabels(n.cfg.Profile, docker.RoleNetwork),
 	}
+	spec.Labels[docker.LabelHome] = n.cfg.Home
 	have, err := n.cfg.Engine.InspectNetwork(ctx, spec.Name)
 	switch {
 	case err == nil && len(have.Subnets) == 1 && have.Subnets[0] == spec.Subnet:
