@@ -34,7 +34,7 @@ type Loader interface {
 // EnsureNode makes sure that the engine has the helper image and returns its reference. When it is there already, as it
 // is on every start but the first, that costs one request.
 func EnsureNode(ctx context.Context, eng Loader) (string, error) {
-	h, err := loadHelpers(embedded)
+	h, err := findHelpers(embedded)
 	if err != nil {
 		return "", err
 	}
@@ -46,7 +46,7 @@ func EnsureNode(ctx context.Context, eng Loader) (string, error) {
 // EnsureHello makes sure that the engine has both versions of the demo web server, and that they are those of this build
 // of skiff. It returns their references.
 func EnsureHello(ctx context.Context, eng Loader) ([]string, error) {
-	h, err := loadHelpers(embedded)
+	h, err := findHelpers(embedded)
 	if err != nil {
 		return nil, err
 	}

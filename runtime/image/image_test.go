@@ -143,7 +143,7 @@ func TestStatusIDPrefersTheDigestOfItsRepository(t *testing.T) {
 
 func TestABuildWithoutHelpersSaysWhatToDo(t *testing.T) {
 	none := fstest.MapFS{"embedded/README.md": {}}
-	h, err := loadHelpers(none)
+	h, err := findHelpers(none)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +152,7 @@ func TestABuildWithoutHelpersSaysWhatToDo(t *testing.T) {
 		t.Errorf("got %v, hint %q", err, docker.Hint(err))
 	}
 	one := fstest.MapFS{"embedded/skiff-node-linux-arm64.gz": {Data: []byte("x")}}
-	h, err = loadHelpers(one)
+	h, err = findHelpers(one)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -160,7 +160,7 @@ func TestABuildWithoutHelpersSaysWhatToDo(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	two := fstest.MapFS{"embedded/skiff-node-linux-arm64.gz": {Data: []byte("y")}}
-	changed, err := loadHelpers(two)
+	changed, err := findHelpers(two)
 	if err != nil {
 		t.Fatal(err)
 	}
