@@ -15,7 +15,7 @@ import (
 
 func (d *daemon) makeNetwork() error {
 	config := network.Config{
-		Engine: d.engine, Profile: d.profile.Name, Subnet: d.settings.Subnet, ClusterDomain: clusterDomain, Logger: d.log,
+		Engine: d.engine, Profile: d.profile.Name, Home: d.profile.Dir, Subnet: d.settings.Subnet, ClusterDomain: clusterDomain, Logger: d.log,
 	}
 	if d.settings.Bind != "" {
 		address, err := netip.ParseAddr(d.settings.Bind)

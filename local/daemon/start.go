@@ -77,8 +77,20 @@ func (d *daemon) start(ctx, runCtx context.Context, undo *stack) error {
 
 func (d *daemon) url() string { return fmt.Sprintf("https://127.0.0.1:%d", d.settings.APIPort) }
 
+// connectEngine reaches the engine that the cluster was made on; before the first start, the one docker would use.
 func (d *daemon) connectEngine(ctx context.Context, undo *stack) error {
-	engine, err := docker.Connect(ctx, docker.Options{})
+	settings, existed, err := d.profile.ReadSettings()
+	if err != nil {
+		return &client.Failure{Reason: client.ReasonHome, Message: err.Error()}
+	}
+	if host := os.Getenv("DOCKER_HOST"); existed && host != "" && settings.Engine != "" && host != settings.Engine {
+		return &client.Failure{
+			Reason:  client.ReasonInvalid,
+			Message: fmt.Sprintf("the cluster %q was made on the engine at %s, and DOCKER_HOST names %s", d.profile.Name, settings.Engine, host),
+			Hint:    "unset DOCKER_HOST, or make another cluster there with -p",
+		}
+	}
+	engine, err := docker.Connect(ctx, docker.Options{Host: settings.Engine})
 	if err != nil {
 		return err
 	}
@@ -94,6 +106,16 @@ func (d *daemon) settle(ctx context.Context) error {
 	settings, existed, err := d.profile.ReadSettings()
 	if err != nil {
 		return &client.Failure{Reason: client.ReasonHome, Message: err.Error()}
+	}
+	existing, err := network.Existing(ctx, d.engine, d.profile.Name, d.profile.Dir)
+	if errors.Is(err, network.ErrOwned) {
+		return &client.Failure{
+			Reason: client.ReasonInvalid, Message: err.Error(),
+			Hint: "choose another name with -p, or delete that cluster with its own " + profile.EnvHome,
+		}
+	}
+	if err != nil {
+		return err
 	}
 	want := d.opts.Start
 	if want.APIPort != 0 {
@@ -120,13 +142,15 @@ func (d *daemon) settle(ctx context.Context) error {
 			}
 		}
 		settings.Subnet = subnet
+	case !existed && existing.IsValid():
+		settings.Subnet = existing
 	case !existed:
 		if settings.Subnet, err = network.ChooseSubnet(ctx, d.engine); err != nil {
 			return err
 		}
 	}
 	if !existed {
-		settings.Created = d.started
+		settings.Created, settings.Engine = d.started, d.engine.Host()
 	}
 	d.settings = settings
 	return nil

@@ -14,6 +14,8 @@ const (
 	LabelRole     = "skiff.local/role"
 	LabelAttempt  = "skiff.local/attempt"
 	LabelSpecHash = "skiff.local/spec-hash"
+	// LabelHome is on a profile's network: the folder whose cluster it is.
+	LabelHome = "skiff.local/home"
 
 	// The names that other tools know a pod's containers by.
 	LabelPodName       = "io.kubernetes.pod.name"

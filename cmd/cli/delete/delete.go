@@ -5,6 +5,7 @@ package delete
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"skiff.local/skiff/cmd/cli/exit"
 	"skiff.local/skiff/cmd/cli/stop"
 	"skiff.local/skiff/local/client"
+	"skiff.local/skiff/local/network"
 	"skiff.local/skiff/local/profile"
 	"skiff.local/skiff/runtime/docker"
 )
@@ -158,7 +160,7 @@ func (o *options) one(ctx context.Context, p *profile.Profile) error {
 	if err != nil {
 		settings = profile.Settings{} // damaged: all the more reason to delete it
 	}
-	removed, err := o.cleanEngine(ctx, p.Name, settings.Engine)
+	removed, err := o.cleanEngine(ctx, p, settings.Engine)
 	if err != nil {
 		return exit.With(codeOf(err), fmt.Errorf("delete profile %q: %w", p.Name, err),
 			"its folder "+p.Dir+" is kept, so that `"+o.env.Command("delete")+"` can finish when the engine answers again")
@@ -178,11 +180,18 @@ func codeOf(err error) exit.Code {
 	return code
 }
 
-func (o *options) cleanEngine(ctx context.Context, name, host string) (Removed, error) {
+func (o *options) cleanEngine(ctx context.Context, p *profile.Profile, host string) (Removed, error) {
 	engine, err := docker.Connect(ctx, docker.Options{Host: host})
 	if err != nil {
 		return Removed{}, err
 	}
 	defer engine.Close()
-	return Clean(ctx, engine, name)
+	_, err = network.Existing(ctx, engine, p.Name, p.Dir)
+	if errors.Is(err, network.ErrOwned) {
+		return Removed{}, nil // what the engine has of this name is another cluster's
+	}
+	if err != nil {
+		return Removed{}, err
+	}
+	return Clean(ctx, engine, p.Name)
 }
