@@ -130,7 +130,8 @@ func labelFilter(labels map[string]string) filters.Args {
 	return args
 }
 
-// WaitContainer blocks until the condition holds and returns the exit code. It costs the engine nothing while it waits.
+// WaitContainer blocks until the condition holds and returns the exit code. While it waits it
+// holds a connection, and the engine nothing else: for many containers one Events stream is the better choice.
 func (e *Engine) WaitContainer(ctx context.Context, id string, until WaitCondition) (int, error) {
 	const op = "wait for container"
 	// The SDK's goroutine ends only when its result is taken or its context ends.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"skiff.local/skiff/runtime/docker"
+	imagepkg "skiff.local/skiff/runtime/image"
 )
 
 // bare is an engine client of a few lines: what the calls cost without any wrapper.
@@ -178,5 +179,35 @@ func BenchmarkExec(b *testing.B) {
 		if code, err := eng.Exec(b.Context(), id, docker.ExecSpec{Cmd: []string{ProgPath, "exit", "0"}}, docker.Streams{}); err != nil || code != 0 {
 			b.Fatal(code, err)
 		}
+	}
+}
+
+// BenchmarkKillExec measures how long a command that must die lives on: a helper container is most of it.
+func BenchmarkKillExec(b *testing.B) {
+	eng := Connect(b)
+	image := ProgImage(b, eng)
+	helper, err := imagepkg.EnsureNode(b.Context(), eng)
+	if err != nil {
+		b.Fatal(err)
+	}
+	id, err := eng.CreateContainer(b.Context(), docker.ContainerSpec{Name: UniqueName("c"), Image: image, Cmd: []string{"sleep"}, Network: "none"})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = eng.RemoveContainer(context.Background(), id, docker.RemoveOptions{Force: true}) }()
+	if err := eng.StartContainer(b.Context(), id); err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		b.StopTimer()
+		session, err := eng.StartExec(b.Context(), id, docker.ExecSpec{Cmd: []string{ProgPath, "stubborn"}, KillImage: helper}, nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
+		if err := session.Kill(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+		_ = session.Close()
 	}
 }
