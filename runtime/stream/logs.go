@@ -39,6 +39,10 @@ func (s *Server) logs(w http.ResponseWriter, r *http.Request) {
 	}
 	out := &flushWriter{w: w, left: opts.limit}
 	w.Header().Set("Transfer-Encoding", "chunked")
+	if opts.Follow {
+		// The client must not wait for the first line to learn that it is connected.
+		out.start()
+	}
 	stdout, stderr := io.Writer(out), io.Writer(out)
 	switch opts.stream {
 	case v1.LogStreamStdout:
@@ -132,6 +136,18 @@ type flushWriter struct {
 	started bool
 }
 
+func (f *flushWriter) start() {
+	f.started = true
+	f.w.WriteHeader(http.StatusOK)
+	f.flush()
+}
+
+func (f *flushWriter) flush() {
+	if flusher, ok := f.w.(http.Flusher); ok {
+		flusher.Flush()
+	}
+}
+
 func (f *flushWriter) Write(p []byte) (int, error) {
 	full := len(p)
 	over := f.left >= 0 && int64(full) >= f.left
@@ -143,9 +159,7 @@ func (f *flushWriter) Write(p []byte) (int, error) {
 	if f.left >= 0 {
 		f.left -= int64(n)
 	}
-	if flusher, ok := f.w.(http.Flusher); ok {
-		flusher.Flush()
-	}
+	f.flush()
 	if err == nil && over {
 		err = errLimit
 	}
