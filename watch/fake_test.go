@@ -208,7 +208,7 @@ func (b *bench) write(name, text string) {
 	writeFile(b.t, b.path(name), text)
 }
 
-func writeFile(t *testing.T, path, text string) {
+func writeFile(t testing.TB, path, text string) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		t.Fatal(err)
