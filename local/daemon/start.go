@@ -119,7 +119,7 @@ func (d *daemon) settle(ctx context.Context) error {
 	}
 	want := d.opts.Start
 	if want.APIPort != 0 {
-		settings.APIPort = want.APIPort
+		settings.APIPort, settings.APIPortFixed = want.APIPort, true
 	}
 	if want.Nodes != 0 {
 		settings.Nodes = want.Nodes
@@ -225,7 +225,7 @@ func profileFlag(p *profile.Profile) string {
 
 // makeAPI builds the API server and its listener; nothing is served yet.
 func (d *daemon) makeAPI(ctx context.Context, bundle *pki.Bundle, undo *stack) error {
-	listener, err := listenAPI(d.settings.APIPort)
+	listener, err := listenAPI(d.settings.APIPort, d.settings.APIPortFixed, portsOfOthers(d.profile))
 	if err != nil {
 		return err
 	}

@@ -20,6 +20,8 @@ const (
 type Settings struct {
 	// APIPort is the TCP port of the API on loopback.
 	APIPort int `json:"apiPort"`
+	// APIPortFixed says that the user chose the port: another one is never taken instead.
+	APIPortFixed bool `json:"apiPortFixed,omitempty"`
 	// Subnet is the /16 that holds the pods (lower half) and the Services (upper half).
 	Subnet netip.Prefix `json:"subnet"`
 	// Nodes is how many Node objects the one engine is shown as.
