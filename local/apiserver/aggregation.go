@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	apiextensions "k8s.io/apiextensions-apiserver/pkg/apiserver"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/endpoints/openapi"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/client-go/informers"
@@ -16,26 +17,34 @@ import (
 	"skiff.local/skiff/local/apiserver/pki"
 )
 
-// newAggregator makes the front of the chain: it serves APIServices and sends what they claim to extension
-// API servers in the cluster, everything else to kube.
-func newAggregator(shared genericapiserver.Config, kube *genericapiserver.GenericAPIServer, crds *apiextensions.CustomResourceDefinitions,
-	factory informers.SharedInformerFactory, backend backend, reach *reach, proxy pki.Pair,
-) (*aggregator.APIAggregator, error) {
-	shared.PostStartHooks = map[string]genericapiserver.PostStartHookConfigEntry{}
-	shared.RESTOptionsGetter = codecOptions{aggregatorscheme.Codecs.LegacyCodec(apiregistrationv1.SchemeGroupVersion), backend}
-	shared.MergedResourceConfig = aggregator.DefaultAPIResourceConfigSource()
-	shared.OpenAPIV3Config = genericapiserver.DefaultOpenAPIV3Config(generatedopenapi.GetOpenAPIDefinitions, openapi.NewDefinitionNamer(aggregatorscheme.Scheme))
+// frontServer makes the front of the chain: it serves APIServices and sends what they claim to extension API
+// servers in the cluster, everything else to kube.
+type frontServer struct {
+	kube       *genericapiserver.GenericAPIServer
+	extensions *apiextensions.CustomResourceDefinitions
+	more       []schema.GroupVersion
+	shared     informers.SharedInformerFactory
+	backend    backend
+	reach      *reach
+	proxy      pki.Pair
+}
+
+func (f frontServer) build(generic genericapiserver.Config) (*aggregator.APIAggregator, error) {
+	generic.PostStartHooks = map[string]genericapiserver.PostStartHookConfigEntry{}
+	generic.RESTOptionsGetter = codecOptions{aggregatorscheme.Codecs.LegacyCodec(apiregistrationv1.SchemeGroupVersion), f.backend}
+	generic.MergedResourceConfig = aggregator.DefaultAPIResourceConfigSource()
+	generic.OpenAPIV3Config = genericapiserver.DefaultOpenAPIV3Config(generatedopenapi.GetOpenAPIDefinitions, openapi.NewDefinitionNamer(aggregatorscheme.Scheme))
 	config := &aggregator.Config{
-		GenericConfig: &genericapiserver.RecommendedConfig{Config: shared, SharedInformerFactory: factory},
+		GenericConfig: &genericapiserver.RecommendedConfig{Config: generic, SharedInformerFactory: f.shared},
 		ExtraConfig: aggregator.ExtraConfig{
-			ProxyClientCertFile: proxy.CertFile,
-			ProxyClientKeyFile:  proxy.KeyFile,
-			ProxyTransport:      reach.transport(),
-			ServiceResolver:     reach.resolver(),
+			ProxyClientCertFile: f.proxy.CertFile,
+			ProxyClientKeyFile:  f.proxy.KeyFile,
+			ProxyTransport:      f.reach.transport(),
+			ServiceResolver:     f.reach.resolver(),
 		},
 	}
-	s, err := controlplane.CreateAggregatorServer(config.Complete(), kube,
-		crds.Informers.Apiextensions().V1().CustomResourceDefinitions(), true, apiServicePriorities())
+	crds := f.extensions.Informers.Apiextensions().V1().CustomResourceDefinitions()
+	s, err := controlplane.CreateAggregatorServer(config.Complete(), f.kube, crds, true, apiServicePriorities(f.more))
 	if err != nil {
 		return nil, fmt.Errorf("make aggregator: %w", err)
 	}

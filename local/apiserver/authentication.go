@@ -43,7 +43,10 @@ func newAuthenticator(cfg Config, keys serviceaccount.PublicKeysGetter, clientCA
 		bearertoken.New(tokens),
 		websocket.NewProtocolAuthenticator(tokens),
 	)
-	health := []apiserverapi.AnonymousAuthCondition{{Path: "/healthz"}, {Path: "/livez"}, {Path: "/readyz"}}
+	var health []apiserverapi.AnonymousAuthCondition
+	for _, p := range healthPaths() {
+		health = append(health, apiserverapi.AnonymousAuthCondition{Path: p})
+	}
 	return union.NewFailOnError(group.NewAuthenticatedGroupAdder(known), anonymous.NewAuthenticator(health)), nil
 }
 

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	corev1 "k8s.io/api/core/v1"
@@ -177,5 +178,52 @@ func (c *testCluster) do(t *testing.T, method, path, body string, headers ...str
 	if err != nil {
 		t.Fatalf("%s %s: %v", method, path, err)
 	}
+	return resp.StatusCode, resp.Header, string(b)
+}
+
+// eventually waits until f succeeds.
+func eventually(t *testing.T, what string, f func() error) {
+	t.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	for {
+		err := f()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain until %s: %v", what, err)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// serve makes the dialer reach to where it is asked for address.
+func (c *testCluster) serve(address, to string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.services[address] = to
+}
+
+func quantity(t *testing.T, s string) *resource.Quantity {
+	t.Helper()
+	q, err := resource.ParseQuantity(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &q
+}
+
+// doAnyway is do for cleaning up, when the test's context has ended.
+func (c *testCluster) doAnyway(t *testing.T, method, path string) (int, http.Header, string) {
+	r, err := http.NewRequest(method, c.url+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := c.http.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, _ := io.ReadAll(resp.Body)
 	return resp.StatusCode, resp.Header, string(b)
 }

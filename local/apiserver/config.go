@@ -11,6 +11,8 @@ import (
 
 	"go.etcd.io/etcd/client/v3/kubernetes"
 	utilnet "k8s.io/apimachinery/pkg/util/net"
+	genericapiserver "k8s.io/apiserver/pkg/server"
+	"k8s.io/client-go/informers"
 
 	"skiff.local/skiff/local/apiserver/pki"
 )
@@ -53,6 +55,9 @@ type Config struct {
 	// Extra handlers by path prefix ("/skiff/"). Only members of system:masters reach them; their requests
 	// are never cut off by the request timeout.
 	Extra map[string]http.Handler
+
+	// Groups makes API groups that are served beside Kubernetes' own, from the server's informers.
+	Groups func(informers.SharedInformerFactory) []*genericapiserver.APIGroupInfo
 
 	// Logger defaults to slog.Default.
 	Logger *slog.Logger

@@ -15,10 +15,6 @@ import (
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/kubernetes/pkg/api/legacyscheme"
 	"k8s.io/kubernetes/pkg/apis/extensions"
-	daemonsetstore "k8s.io/kubernetes/pkg/registry/apps/daemonset/storage"
-	deploymentstore "k8s.io/kubernetes/pkg/registry/apps/deployment/storage"
-	replicasetstore "k8s.io/kubernetes/pkg/registry/apps/replicaset/storage"
-	ingressstore "k8s.io/kubernetes/pkg/registry/networking/ingress/storage"
 )
 
 // oldVersion serves resources of a current version once more under an old one. Kubernetes still carries the
@@ -68,50 +64,9 @@ func addOldVersions(groups []*genericapiserver.APIGroupInfo) ([]*genericapiserve
 				}
 			}
 			if v.old.Group != v.current.Group {
-				to[resource] = unlisted(to[resource])
+				inOtherGroup(to, resource)
 			}
 		}
 	}
 	return append(groups, &gone), nil
 }
-
-// unlisted takes the short names and categories off a resource that another group serves as well: kubectl
-// would warn that "deploy" is ambiguous, and "get all" would list every object twice.
-func unlisted(s rest.Storage) rest.Storage {
-	switch s := s.(type) {
-	case *deploymentstore.REST:
-		return unlistedDeployments{s, nameless{}}
-	case *daemonsetstore.REST:
-		return unlistedDaemonSets{s, nameless{}}
-	case *replicasetstore.REST:
-		return unlistedReplicaSets{s, nameless{}}
-	case *ingressstore.REST:
-		return unlistedIngresses{s, nameless{}}
-	}
-	return s
-}
-
-type nameless struct{}
-
-func (nameless) ShortNames() []string { return nil }
-func (nameless) Categories() []string { return nil }
-
-// These embed the concrete stores, because what a resource can do is found out by the interfaces it has.
-type (
-	unlistedDeployments struct {
-		*deploymentstore.REST
-		nameless
-	}
-	unlistedDaemonSets struct {
-		*daemonsetstore.REST
-		nameless
-	}
-	unlistedReplicaSets struct {
-		*replicasetstore.REST
-		nameless
-	}
-	unlistedIngresses struct {
-		*ingressstore.REST
-		nameless
-	}
-)

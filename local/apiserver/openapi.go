@@ -4,7 +4,8 @@ import "skiff.local/skiff/local/apiserver/openapi"
 
 // installOpenAPI serves the documents that were built ahead, and those of custom resources as they appear.
 func (s *Server) installOpenAPI() error {
-	docs, err := openapi.New()
+	s.remote = newRemoteDocuments(s.reach, s.cfg.PKI.Proxy)
+	docs, err := openapi.New(KubernetesVersion(), s.remote)
 	if err != nil {
 		return err
 	}

@@ -23,12 +23,16 @@ import (
 	"k8s.io/apiserver/pkg/server/mux"
 	"k8s.io/apiserver/pkg/server/routes"
 	utilopenapi "k8s.io/apiserver/pkg/util/openapi"
+	"k8s.io/client-go/informers"
 	aggregatorscheme "k8s.io/kube-aggregator/pkg/apiserver/scheme"
 	aggregatoropenapi "k8s.io/kube-aggregator/pkg/generated/openapi"
 	"k8s.io/kube-openapi/pkg/common"
 	"k8s.io/kube-openapi/pkg/handler3"
 	"k8s.io/kubernetes/pkg/api/legacyscheme"
 	kubeopenapi "k8s.io/kubernetes/pkg/generated/openapi"
+	metricsscheme "k8s.io/metrics/pkg/client/clientset/versioned/scheme"
+
+	"skiff.local/skiff/local/controllers/metrics"
 )
 
 var update = flag.Bool("update", false, "write the OpenAPI documents and other golden files anew")
@@ -38,7 +42,17 @@ const documentsDir = "openapi/documents"
 // TestOpenAPIDocuments builds the OpenAPI documents from the routes that the server really has, as
 // kube-apiserver does at every start, and compares them with those that are embedded.
 func TestOpenAPIDocuments(t *testing.T) {
-	want := buildDocuments(t, newTestServer(t))
+	// Groups that the daemon adds have documents too.
+	s, err := makeServer(t.Context(), t.TempDir(), func(c *Config) {
+		c.Groups = func(f informers.SharedInformerFactory) []*genericapiserver.APIGroupInfo {
+			return []*genericapiserver.APIGroupInfo{metrics.Group(nil, f.Core().V1().Pods().Lister(), f.Core().V1().Nodes().Lister())}
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.cfg.Listener.Close()
+	want := buildDocuments(t, s)
 	if *update {
 		writeDocuments(t, want)
 		return
@@ -79,7 +93,7 @@ func buildDocuments(t *testing.T, s *Server) map[string][]byte {
 		}
 		return all
 	})
-	namer := openapinamer.NewDefinitionNamer(legacyscheme.Scheme, apiextensions.Scheme, aggregatorscheme.Scheme)
+	namer := openapinamer.NewDefinitionNamer(legacyscheme.Scheme, apiextensions.Scheme, aggregatorscheme.Scheme, metricsscheme.Scheme)
 	v2, v3 := genericapiserver.DefaultOpenAPIConfig(definitions, namer), genericapiserver.DefaultOpenAPIV3Config(definitions, namer)
 	v2.Info.Title, v2.Info.Version = "Kubernetes", KubernetesVersion()
 	v3.Info.Title, v3.Info.Version = "Kubernetes", KubernetesVersion()

@@ -8,8 +8,9 @@ import (
 // apiServicePriorities decide which group and version clients prefer when several serve a resource, and
 // with it the order of discovery. A version without a priority gets no APIService and is not discovered.
 // The values of current versions are kube-apiserver's (cmd/kube-apiserver/app/aggregator.go); old versions
-// come last in their group, and the group extensions after all others.
-func apiServicePriorities() map[schema.GroupVersion]controlplane.APIServicePriority {
+// come last in their group, and the group extensions after all others. The groups in more get what
+// extension API servers usually ask for.
+func apiServicePriorities(more []schema.GroupVersion) map[schema.GroupVersion]controlplane.APIServicePriority {
 	priorities := controlplane.DefaultGenericAPIServicePriorities()
 	for gv, p := range map[schema.GroupVersion]controlplane.APIServicePriority{
 		{Group: "apps", Version: "v1"}:                   {Group: 17800, Version: 15},
@@ -30,6 +31,9 @@ func apiServicePriorities() map[schema.GroupVersion]controlplane.APIServicePrior
 		{Group: "extensions", Version: "v1beta1"}:        {Group: 15000, Version: 1},
 	} {
 		priorities[gv] = p
+	}
+	for _, gv := range more {
+		priorities[gv] = controlplane.APIServicePriority{Group: 100, Version: 100}
 	}
 	return priorities
 }

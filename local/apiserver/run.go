@@ -47,6 +47,12 @@ func (s *Server) Start(ctx context.Context) error {
 			s.log.Error("creating the cluster's default objects failed", "err", err)
 		}
 	})
+	s.later.Go(func() {
+		services := s.front.APIRegistrationInformers.Apiregistration().V1().APIServices().Informer()
+		if err := s.remote.run(ctx, services); err != nil && ctx.Err() == nil {
+			s.log.Error("following the OpenAPI documents of extension API servers failed", "err", err)
+		}
+	})
 	if s.cfg.Reachable.IsValid() {
 		s.later.Go(func() {
 			if err := boot.endpoints(ctx, s.cfg.Reachable); err != nil && ctx.Err() == nil {

@@ -13,7 +13,9 @@ import (
 
 	apiextensions "k8s.io/apiextensions-apiserver/pkg/apiserver"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/apimachinery/pkg/util/managedfields"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/apiserver/pkg/endpoints/discovery/aggregated"
 	genericapiserver "k8s.io/apiserver/pkg/server"
@@ -46,6 +48,7 @@ type Server struct {
 	extensions *apiextensions.CustomResourceDefinitions
 	kube       *genericapiserver.GenericAPIServer
 	front      *aggregator.APIAggregator
+	remote     *remoteDocuments
 
 	stop    context.CancelFunc
 	stopped chan struct{}
@@ -122,13 +125,34 @@ func (s *Server) build(ctx context.Context) error {
 	if err := install.installAll(append([]*genericapiserver.APIGroupInfo{core}, groups...)); err != nil {
 		return err
 	}
-	if s.front, err = newAggregator(*generic, s.kube, s.extensions, s.shared, backend, s.reach, s.cfg.PKI.Proxy); err != nil {
+	more, err := s.installMore(install)
+	if err != nil {
+		return err
+	}
+	front := frontServer{kube: s.kube, extensions: s.extensions, more: more, shared: s.shared, backend: backend, reach: s.reach, proxy: s.cfg.PKI.Proxy}
+	if s.front, err = front.build(*generic); err != nil {
 		return err
 	}
 	for prefix, h := range s.cfg.Extra {
 		s.front.GenericAPIServer.Handler.NonGoRestfulMux.HandlePrefix(prefix, administratorsOnly(h))
 	}
 	return s.installOpenAPI()
+}
+
+// installMore installs the groups that are not Kubernetes' own, and returns their versions.
+func (s *Server) installMore(install installer) (versions []schema.GroupVersion, err error) {
+	if s.cfg.Groups == nil {
+		return nil, nil
+	}
+	install.converter = managedfields.NewDeducedTypeConverter()
+	for _, info := range s.cfg.Groups(s.shared) {
+		install.serializer = info.NegotiatedSerializer
+		if err := install.installAll([]*genericapiserver.APIGroupInfo{info}); err != nil {
+			return nil, err
+		}
+		versions = append(versions, served(info)...)
+	}
+	return versions, nil
 }
 
 // genericConfig is what the three servers share, but for security and admission.
@@ -172,8 +196,8 @@ func (s *Server) secure(generic *genericapiserver.Config) error {
 	if generic.Authentication.Authenticator, err = newAuthenticator(s.cfg, s.keys, clientCA, s.client); err != nil {
 		return err
 	}
-	generic.Authorization.Authorizer, generic.RuleResolver = newAuthorizer(s.shared)
-	return nil
+	generic.Authorization.Authorizer, generic.RuleResolver, err = newAuthorizer(s.shared)
+	return err
 }
 
 // dropManagedFields keeps the part of an object that no controller reads out of the informers.

@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/netip"
 	"path/filepath"
-	"testing"
 
 	"skiff.local/skiff/local/apiserver/pki"
 	"skiff.local/skiff/local/store"
@@ -37,14 +36,4 @@ func makeServer(ctx context.Context, dir string, change func(*Config)) (*Server,
 	}
 	change(&cfg)
 	return New(ctx, cfg)
-}
-
-func newTestServer(t *testing.T) *Server {
-	t.Helper()
-	s, err := makeServer(t.Context(), t.TempDir(), func(*Config) {})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.cfg.Listener.Close() })
-	return s
 }

@@ -32,8 +32,17 @@ const (
 	v3Dir   = "documents/v3"
 )
 
+// Remote has documents that other servers answer for.
+type Remote interface {
+	// Paths lists them by group version ("apis/metrics.k8s.io/v1beta1").
+	Paths() map[string]handler3.OpenAPIV3DiscoveryGroupVersion
+	// Serve answers for one of them and reports whether it knows it.
+	Serve(w http.ResponseWriter, r *http.Request, gv string) bool
+}
+
 // Service serves the documents.
 type Service struct {
+	remote  Remote
 	builtin map[string]document // v3, by group version as in its URL
 	crdV2   *handler.OpenAPIService
 	crdV2H  http.Handler
@@ -45,9 +54,9 @@ type Service struct {
 // document is an embedded v3 document.
 type document struct{ file, hash string }
 
-// New reads the list of embedded documents.
-func New() (*Service, error) {
-	s := &Service{builtin: map[string]document{}, empty: emptySpec(), crdV3: handler3.NewOpenAPIService()}
+// New reads the list of embedded documents. The version is Kubernetes'; a document without one is not valid.
+func New(version string, remote Remote) (*Service, error) {
+	s := &Service{remote: remote, builtin: map[string]document{}, empty: emptySpec(version), crdV3: handler3.NewOpenAPIService()}
 	entries, err := documents.ReadDir(v3Dir)
 	if err != nil {
 		return nil, fmt.Errorf("list OpenAPI documents: %w", err)
@@ -78,10 +87,10 @@ func (s *Service) Install(m *mux.PathRecorderMux) {
 	m.HandlePrefix("/openapi/v3/", http.HandlerFunc(s.serveV3))
 }
 
-func emptySpec() *spec.Swagger {
+func emptySpec(version string) *spec.Swagger {
 	return &spec.Swagger{SwaggerProps: spec.SwaggerProps{
 		Swagger:     "2.0",
-		Info:        &spec.Info{InfoProps: spec.InfoProps{Title: "Kubernetes"}},
+		Info:        &spec.Info{InfoProps: spec.InfoProps{Title: "Kubernetes", Version: version}},
 		Paths:       &spec.Paths{Paths: map[string]spec.PathItem{}},
 		Definitions: spec.Definitions{},
 	}}

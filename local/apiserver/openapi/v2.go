@@ -12,10 +12,7 @@ import (
 	"sync"
 )
 
-const (
-	mediaProto  = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
-	mediaProto2 = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
-)
+const mediaProto = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 
 // mergedV2 is the last JSON document with custom resources in it, compressed, and the hash of the custom part.
 type mergedV2 struct {
@@ -64,7 +61,7 @@ func (s *Service) serveV2Proto(w http.ResponseWriter, r *http.Request) {
 	z := gzip.NewWriter(&added)
 	_, _ = z.Write(custom) // into memory
 	_ = z.Close()
-	sendCompressed(w, r, mediaProto2, append(builtin, added.Bytes()...))
+	sendCompressed(w, r, mediaProto, append(builtin, added.Bytes()...))
 }
 
 // customV2 is the document of custom resources alone.
@@ -74,7 +71,7 @@ func (s *Service) customV2(r *http.Request, accept string) ([]byte, error) {
 	req.Header = http.Header{"Accept": {accept}}
 	s.crdV2H.ServeHTTP(rec, req)
 	if rec.code != 0 && rec.code != http.StatusOK {
-		return nil, fmt.Errorf("build OpenAPI document of custom resources: %s", rec.body.String())
+		return nil, fmt.Errorf("build OpenAPI document of custom resources: status %d %s", rec.code, rec.body.String())
 	}
 	return rec.body.Bytes(), nil
 }

@@ -26,6 +26,9 @@ func (s *Service) serveV3Index(w http.ResponseWriter, r *http.Request) {
 	if index.Paths == nil {
 		index.Paths = map[string]handler3.OpenAPIV3DiscoveryGroupVersion{}
 	}
+	for gv, path := range s.remote.Paths() {
+		index.Paths[gv] = path
+	}
 	for gv, d := range s.builtin {
 		index.Paths[gv] = handler3.OpenAPIV3DiscoveryGroupVersion{ServerRelativeURL: path.Join("/openapi/v3", gv) + "?hash=" + url.QueryEscape(d.hash)}
 	}
@@ -34,9 +37,12 @@ func (s *Service) serveV3Index(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Service) serveV3(w http.ResponseWriter, r *http.Request) {
-	d, ok := s.builtin[strings.TrimPrefix(r.URL.Path, "/openapi/v3/")]
+	gv := strings.TrimPrefix(r.URL.Path, "/openapi/v3/")
+	d, ok := s.builtin[gv]
 	if !ok {
-		s.crdV3.HandleGroupVersion(w, r)
+		if !s.remote.Serve(w, r, gv) {
+			s.crdV3.HandleGroupVersion(w, r)
+		}
 		return
 	}
 	etag := `"` + d.hash + `"`
