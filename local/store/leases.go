@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"container/heap"
 	"maps"
 	"slices"
@@ -78,7 +79,7 @@ func (l *leases) due(now time.Time) []*lease {
 			d = append(d, n)
 		}
 	}
-	slices.SortFunc(d, func(a, b *lease) int { return int(a.expires - b.expires) })
+	slices.SortFunc(d, func(a, b *lease) int { return cmp.Compare(a.expires, b.expires) })
 	return d
 }
 

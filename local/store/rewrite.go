@@ -3,6 +3,7 @@ package store
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 
@@ -13,6 +14,9 @@ import (
 // rewriting is proportional to that of writing, the file to its content, and the time to open it to that. rewriteSlack
 // (chosen) keeps a small store from being rewritten all the time.
 const rewriteSlack = 8 << 20
+
+// rewriteRetry (chosen) keeps a rewrite that fails for lack of space from taking the last of it again and again.
+const rewriteRetry = time.Minute
 
 // basePayload is the size up to which records are gathered in one payload of the base.
 const basePayload = 256 << 10
@@ -97,7 +101,7 @@ func (s *Store) rewriteIfDue() {
 	s.mu.RLock()
 	held := s.state.bytes + s.state.history.bytes
 	s.mu.RUnlock()
-	if s.rewriting != nil || s.journal.Size() < 2*held+s.opts.rewriteSlack {
+	if s.rewriting != nil || s.journal.Size() < 2*held+s.opts.rewriteSlack || time.Now().Before(s.rewriteAfter) {
 		return
 	}
 	res := rewritten{since: s.journal.Size()}
@@ -113,7 +117,7 @@ func (s *Store) rewriteIfDue() {
 }
 
 // finishRewrite lets the new file take the old one's place. When it can't, the store goes on with the old one, and the next
-// write tries again.
+// one is tried after rewriteRetry.
 func (s *Store) finishRewrite(res rewritten) {
 	s.rewriting = nil
 	if res.err == nil {
@@ -122,6 +126,7 @@ func (s *Store) finishRewrite(res rewritten) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if res.err != nil {
+		s.rewriteAfter = time.Now().Add(rewriteRetry)
 		s.stats.LastError = fmt.Errorf("rewrite store: %w", res.err)
 		s.log.Warn("rewriting the store failed, it goes on as it was", "path", s.opts.Path, "err", res.err)
 		return

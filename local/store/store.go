@@ -64,11 +64,12 @@ type Store struct {
 	watchers watchers // guarded by mu
 	stats    Stats    // guarded by mu
 
-	requests  chan *request
-	chores    chan func()
-	rewriting chan rewritten // nil while no rewrite is under way
-	encoded   []byte         // the committer's buffer
-	expiry    *timer
+	requests     chan *request
+	chores       chan func()
+	rewriting    chan rewritten // nil while no rewrite is under way
+	rewriteAfter time.Time
+	encoded      []byte // the committer's buffer
+	expiry       *timer
 	compaction,
 	progress *timer
 

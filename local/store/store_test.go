@@ -167,6 +167,13 @@ func TestAStoreIsOpenOnceAtATime(t *testing.T) {
 	}
 }
 
+// setAppend puts something in the place of the journal.
+func setAppend(s *Store, f func([]byte) error) {
+	if err := s.do(func() { s.append = f }); err != nil {
+		panic(err)
+	}
+}
+
 // gate holds back appends, and fails them where told.
 type gate struct {
 	append  func([]byte) error
@@ -176,13 +183,13 @@ type gate struct {
 
 func holdAppends(s *Store) *gate {
 	g := &gate{append: s.append, entered: make(chan struct{}), leave: make(chan error)}
-	s.append = func(b []byte) error {
+	setAppend(s, func(b []byte) error {
 		g.entered <- struct{}{}
 		if err := <-g.leave; err != nil {
 			return err
 		}
 		return g.append(b)
-	}
+	})
 	return g
 }
 
@@ -285,7 +292,7 @@ func TestAFailedWriteChangesNothing(t *testing.T) {
 	if st := s.Stats(); st.WriteErrors != 1 || !errors.Is(st.LastError, broken) {
 		t.Errorf("%d write errors, last %v", st.WriteErrors, st.LastError)
 	}
-	s.append = g.append
+	setAppend(s, g.append)
 	s = reopen(t, s)
 	want(t, listed(t, s, "", 0), "a=1@2.1 b=x@3.1")
 }
@@ -309,7 +316,7 @@ func TestARequestWhoseCallerHasGoneIsNotCarriedOut(t *testing.T) {
 	}
 	g.leave <- nil
 	<-done
-	s.append = g.append
+	setAppend(s, g.append)
 	put(t, s, "second", "")
 	want(t, listed(t, s, "", 0), "first=@2.1 second=@3.1")
 }
@@ -424,6 +431,25 @@ func TestAWatcherThatIsTooSlowIsCancelled(t *testing.T) {
 	}
 }
 
+func TestAWatcherIsNotHandedMuchAtOnce(t *testing.T) {
+	s := openTest(t)
+	for range 20 {
+		put(t, s, "a", strings.Repeat("x", 300<<10))
+	}
+	w := s.Client(t.Context()).Watch(t.Context(), "a", clientv3.WithRev(2))
+	for seen := 0; seen < 20; {
+		resp := <-w
+		var bytes int64
+		for _, e := range resp.Events {
+			bytes += size(e.Kv) + size(e.PrevKv)
+			seen++
+		}
+		if bytes > maxResponseBytes+600<<10+2 {
+			t.Errorf("handed %d bytes at once", bytes)
+		}
+	}
+}
+
 func TestAWatchMayStartInTheFuture(t *testing.T) {
 	s := openTest(t)
 	w := s.Client(t.Context()).Watch(t.Context(), "a", clientv3.WithRev(4))
@@ -460,4 +486,43 @@ func TestOpenNeedsAPathThatCanBeUsed(t *testing.T) {
 	if _, err := Open(Options{Path: filepath.Join(t.TempDir(), "no", "such", "directory", "state.db")}); err == nil {
 		t.Error("no directory: no error")
 	}
+}
+
+// Watchers that come and go at any revision, beside writers: each sees each change from there on exactly once.
+func TestWatchersThatResumeSeeEachChangeOnce(t *testing.T) {
+	s := openTest(t)
+	const writers, writes = 4, 100
+	const last = firstRevision + writers*writes
+	var wg sync.WaitGroup
+	for w := range writers {
+		wg.Go(func() {
+			for i := range writes {
+				put(t, s, fmt.Sprintf("/w/%d", w), fmt.Sprint(i))
+			}
+		})
+	}
+	for i := range 20 {
+		wg.Go(func() {
+			for next := int64(firstRevision + 1); next <= last; {
+				ctx, cancel := context.WithCancel(t.Context())
+				w := s.Client(ctx).Watch(ctx, "/w/", clientv3.WithPrefix(), clientv3.WithRev(next))
+				for range 1 + i { // responses, before it comes again
+					resp := <-w
+					for _, e := range resp.Events {
+						if e.Kv.ModRevision != next {
+							t.Errorf("watcher %d sees revision %d instead of %d", i, e.Kv.ModRevision, next)
+							cancel()
+							return
+						}
+						next++
+					}
+					if next > last {
+						break
+					}
+				}
+				cancel()
+			}
+		})
+	}
+	wg.Wait()
 }

@@ -35,8 +35,13 @@ func after(d time.Duration) {
 func silent(t *testing.T, s *Store) {
 	t.Helper()
 	synctest.Wait()
-	if s.expiry.armed || s.compaction.armed || s.progress.armed {
-		t.Errorf("timers are set: expiry %v, compaction %v, progress %v", s.expiry.armed, s.compaction.armed, s.progress.armed)
+	err := s.do(func() {
+		if s.expiry.armed || s.compaction.armed || s.progress.armed {
+			t.Errorf("timers are set: expiry %v, compaction %v, progress %v", s.expiry.armed, s.compaction.armed, s.progress.armed)
+		}
+	})
+	if err != nil {
+		t.Error(err)
 	}
 }
 
@@ -89,10 +94,10 @@ func TestAnExpiryThatFailsIsTriedAgain(t *testing.T) {
 		s := openTest(t)
 		putWithLease(t, s, "a", 60)
 		good := s.append
-		s.append = func([]byte) error { return errors.New("full") }
+		setAppend(s, func([]byte) error { return errors.New("full") })
 		after(2 * time.Minute)
 		want(t, listed(t, s, "a", 0), "a=leased@2.1")
-		s.append = good
+		setAppend(s, good)
 		after(leaseRetry)
 		want(t, listed(t, s, "a", 0), "")
 	})

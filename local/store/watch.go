@@ -7,8 +7,12 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// maxResponseEvents bounds what a watcher is handed at once (chosen): it holds the memory of what it was handed.
-const maxResponseEvents = 256
+// What a watcher is handed at once is bounded (chosen): it keeps what it was handed in memory when the history has long
+// forgotten it.
+const (
+	maxResponseEvents = 256
+	maxResponseBytes  = 1 << 20
+)
 
 // watcher is a position in the history. It is owned by its goroutine, except for what its fields say.
 type watcher struct {
@@ -152,13 +156,15 @@ func (s *Store) collect(w *watcher) (clientv3.WatchResponse, bool) {
 // events takes the watcher forward in the history, until it has enough or is at the end.
 func (s *Store) events(w *watcher) []*clientv3.Event {
 	var events []*clientv3.Event
+	var bytes int64
 	for _, c := range s.state.history.since(w.next) {
-		if len(events) == maxResponseEvents {
+		if len(events) == maxResponseEvents || bytes >= maxResponseBytes {
 			w.next = c.kv.ModRevision
 			return events
 		}
 		if w.span.has(c.kv.Key) {
 			events = append(events, event(c))
+			bytes += size(c.kv) + size(c.prev)
 			w.told = c.kv.ModRevision
 		}
 	}
