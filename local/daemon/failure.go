@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"skiff.local/skiff/local/client"
+	"skiff.local/skiff/local/network"
 	"skiff.local/skiff/local/profile"
 	"skiff.local/skiff/runtime/docker"
 )
@@ -28,6 +29,8 @@ func failure(err error, p *profile.Profile) *client.Failure {
 		f.Reason = client.ReasonAlreadyRunning
 	case errors.Is(err, context.DeadlineExceeded):
 		f.Reason = client.ReasonTimeout
+	case errors.As(err, new(*network.SubnetTakenError)):
+		f.Reason = client.ReasonInvalid
 	}
 	if f.Hint == "" {
 		f.Hint = "look at " + p.LogPath()

@@ -13,6 +13,7 @@ import (
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/tools/record"
 
+	"skiff.local/skiff/local/network/ingress"
 	"skiff.local/skiff/local/network/listen"
 	"skiff.local/skiff/local/network/relayproto"
 )
@@ -22,10 +23,12 @@ type localhost struct {
 	network  *Network
 	ports    *listen.Manager
 	balancer *balancer
+	ingress  *ingress.Controller
 	events   record.EventBroadcaster
 }
 
-func newLocalhost(ctx context.Context, n *Network, client kubernetes.Interface) *localhost {
+func newLocalhost(ctx context.Context, n *Network, c Cluster) *localhost {
+	client := c.Client
 	l := &localhost{network: n, events: record.NewBroadcaster(record.WithContext(ctx))}
 	l.events.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: client.CoreV1().Events("")})
 	recorder := l.events.NewRecorder(scheme.Scheme, corev1.EventSource{Component: "skiff-network"})
@@ -40,10 +43,29 @@ func newLocalhost(ctx context.Context, n *Network, client kubernetes.Interface) 
 		Logger: n.log,
 	})
 	l.balancer = newBalancer(ctx, n, client)
+	l.ingress = ingress.New(ingress.Config{
+		Client: client, Informers: c.Informers, Recorder: recorder, Services: n.program, Backends: n.program.backends,
+		Dial: n.dialCluster, Bind: n.cfg.Bind, Ports: n.cfg.IngressPorts, Authority: n.authority(),
+		AccessLog: n.cfg.IngressLog, Logger: n.log,
+	})
+	n.program.onServices(l.ingress.ServicesChanged)
 	n.mu.Lock()
-	n.ports = l.ports
+	n.ports, n.ingress = l.ports, l.ingress
 	n.mu.Unlock()
 	return l
+}
+
+// authority opens the local certificate authority, where there is a place for it.
+func (n *Network) authority() *ingress.Authority {
+	if n.cfg.StateDir == "" {
+		return nil
+	}
+	a, err := ingress.OpenAuthority(n.cfg.StateDir)
+	if err != nil {
+		n.log.Error("hosts without a Secret have no TLS", "err", err)
+		return nil
+	}
+	return a
 }
 
 func (l *localhost) close() {
@@ -58,9 +80,11 @@ func (l *localhost) apply(views map[relayproto.Key]*view) {
 		if v == nil {
 			l.ports.Set(owner, nil)
 			l.balancer.forget(key)
+			l.ingress.Forget(key, nil)
 			continue
 		}
 		l.ports.Set(owner, l.portsOf(key, v))
+		l.ingress.Forget(key, v.all())
 	}
 }
 

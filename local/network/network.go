@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"skiff.local/skiff/local/network/ingress"
 	"skiff.local/skiff/local/network/listen"
 	"skiff.local/skiff/runtime/docker"
 )
@@ -42,6 +43,12 @@ type Config struct {
 	// ForceRelay never dials pod addresses directly, as if the engine were far away. For tests and for engines whose
 	// addresses happen to be those of somebody else.
 	ForceRelay bool
+	// StateDir keeps the local certificate authority for Ingresses; empty for none, then hosts without a Secret have no TLS.
+	StateDir string
+	// IngressPorts are where Ingresses are served; ingress.DefaultPorts when zero.
+	IngressPorts ingress.Ports
+	// IngressLog takes a line per request to an Ingress; nil for none.
+	IngressLog io.Writer
 	Logger     *slog.Logger
 }
 
@@ -57,6 +64,8 @@ type Network struct {
 	mu    sync.Mutex
 	image string          // of the relay; guarded by mu
 	ports *listen.Manager // while Run runs; guarded by mu
+
+	ingress *ingress.Controller // while Run runs; guarded by mu
 }
 
 // New checks the configuration. Nothing happens before EnsureRelay.

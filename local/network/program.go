@@ -2,6 +2,7 @@ package network
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"net"
 	"net/netip"
@@ -42,6 +43,7 @@ type program struct {
 	progress        chan struct{}
 	wake            chan struct{}
 	trouble         string // what the relay could not apply
+	servicesChanged func()
 }
 
 func newProgram(n *Network) *program {
@@ -76,6 +78,16 @@ func (p *program) setService(key relayproto.Key, svc *corev1.Service) {
 		p.services[key] = svc
 	}
 	p.markLocked(key)
+	if p.servicesChanged != nil {
+		p.servicesChanged()
+	}
+}
+
+// onServices has changed called whenever a Service appears, changes or goes; it must not block or call back.
+func (p *program) onServices(changed func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.servicesChanged = changed
 }
 
 func (p *program) setSlice(key relayproto.Key, name string, slice *discoveryv1.EndpointSlice) {
@@ -267,6 +279,36 @@ func (p *program) resolve(host string, port uint16, proto relayproto.Protocol) (
 		return nil, true, errors.New("the Service has no ready endpoints")
 	}
 	return shuffled(backends), true, nil
+}
+
+// Port resolves a port of a Service by number, or by name when the number is 0.
+func (p *program) Port(key relayproto.Key, number uint16, name string) (uint16, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	svc := p.services[key]
+	if svc == nil {
+		return 0, fmt.Errorf("service %s does not exist in namespace %s", key.Name, key.Namespace)
+	}
+	for _, port := range svc.Spec.Ports {
+		if number != 0 && port.Port == int32(number) || number == 0 && port.Name == name {
+			return uint16(port.Port), nil
+		}
+	}
+	if number != 0 {
+		return 0, fmt.Errorf("service %s has no port %d", key.Name, number)
+	}
+	return 0, fmt.Errorf("service %s has no port named %q", key.Name, name)
+}
+
+// backends are the endpoints of a Service's TCP port.
+func (p *program) backends(key relayproto.Key, port uint16) []netip.AddrPort {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if v := p.views[key]; v != nil {
+		backends, _ := v.backends(port, relayproto.TCP)
+		return backends
+	}
+	return nil
 }
 
 func (p *program) findLocked(host string) *view {

@@ -29,6 +29,15 @@ func (v *view) backends(port uint16, proto relayproto.Protocol) ([]netip.AddrPor
 	return nil, false
 }
 
+// all are the endpoints of all ports.
+func (v *view) all() []netip.AddrPort {
+	var all []netip.AddrPort
+	for _, p := range v.relay.Ports {
+		all = append(all, p.Backends...)
+	}
+	return all
+}
+
 // project works out what a Service means. gone tells which pods are about to be stopped, before their endpoints say so.
 func project(svc *corev1.Service, slices_ []*discoveryv1.EndpointSlice, gone func(types.UID) bool) *view {
 	v := &view{

@@ -109,6 +109,9 @@ func (n *Network) ensureNetwork(ctx context.Context) error {
 		return fmt.Errorf("look for network %s: %w", spec.Name, err)
 	}
 	if _, err := n.cfg.Engine.CreateNetwork(ctx, spec); err != nil {
+		if taken := takenBy(ctx, n.cfg.Engine, spec.Subnet); taken != nil {
+			return taken
+		}
 		return fmt.Errorf("create network %s with subnet %s: %w", spec.Name, spec.Subnet, err)
 	}
 	return nil

@@ -31,7 +31,7 @@ const burst = 2 * time.Millisecond
 // Run keeps the relay alive and told, and localhost's listeners open, until ctx ends. The relay and the rules in it stay;
 // the listeners close.
 func (n *Network) Run(ctx context.Context, c Cluster) error {
-	localhost := newLocalhost(ctx, n, c.Client)
+	localhost := newLocalhost(ctx, n, c)
 	defer localhost.close()
 	synced, err := n.program.watch(c.Informers)
 	if err != nil {
@@ -39,6 +39,14 @@ func (n *Network) Run(ctx context.Context, c Cluster) error {
 	}
 	c.Informers.Start(ctx.Done())
 	go n.keep(ctx)
+	serving := make(chan struct{})
+	go func() {
+		defer close(serving)
+		if err := localhost.ingress.Run(ctx); err != nil && ctx.Err() == nil {
+			n.log.Error("Ingresses are not served", "err", err)
+		}
+	}()
+	defer func() { <-serving }()
 	if !cache.WaitForCacheSync(ctx.Done(), synced...) {
 		return ctx.Err()
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"syscall"
 
 	"skiff.local/skiff/local/network/listen"
 )
@@ -18,7 +17,9 @@ type Status struct {
 	// Direct says that pod addresses are dialled without the relay.
 	Direct   bool
 	Services int
-	Problems []Problem
+	// HTTP and HTTPS are the ports where Ingresses are served; 0 when there are none.
+	HTTP, HTTPS uint16
+	Problems    []Problem
 }
 
 // A Problem is something about the network that is not well.
@@ -41,7 +42,7 @@ func (n *Network) Status() Status {
 	trouble := n.program.trouble
 	n.program.mu.Unlock()
 	n.mu.Lock()
-	ports := n.ports
+	ports, web := n.ports, n.ingress
 	n.mu.Unlock()
 
 	add := func(p Problem) { s.Problems = append(s.Problems, p) }
@@ -60,6 +61,13 @@ func (n *Network) Status() Status {
 			Hint:    "make the cluster anew with another --subnet",
 		})
 	}
+	if web != nil {
+		st := web.Status()
+		s.HTTP, s.HTTPS = st.HTTP, st.HTTPS
+		if st.Problem != "" {
+			add(Problem{Reason: "IngressPort", Message: fmt.Sprintf("Ingresses are served on ports %d and %d: %s", st.HTTP, st.HTTPS, st.Problem), Hint: "free the port, or on Linux: sudo sysctl net.ipv4.ip_unprivileged_port_start=80"})
+		}
+	}
 	if ports != nil {
 		for _, p := range ports.Problems() {
 			kind := "service/"
@@ -77,7 +85,7 @@ func portMessage(p listen.Problem) string {
 	switch {
 	case p.Holder != "":
 		return fmt.Sprintf("%s can't be opened: %s has it", p.Port, p.Holder)
-	case errors.Is(p.Err, syscall.EADDRINUSE):
+	case listen.InUse(p.Err):
 		return fmt.Sprintf("%s can't be opened: another program has it", p.Port)
 	case errors.Is(p.Err, os.ErrPermission):
 		return fmt.Sprintf("%s can't be opened: this system gives ports below 1024 to root only; the Service's node port works", p.Port)

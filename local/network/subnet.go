@@ -105,3 +105,32 @@ func Clash(subnet netip.Prefix) netip.Prefix {
 	}
 	return netip.Prefix{}
 }
+
+// SubnetTakenError says that a network of the engine has come to overlap the cluster's subnet.
+type SubnetTakenError struct {
+	Subnet  netip.Prefix
+	Network string // of the engine
+}
+
+func (e *SubnetTakenError) Error() string {
+	return fmt.Sprintf("the cluster's subnet %s overlaps the engine's network %q", e.Subnet, e.Network)
+}
+
+// Hint is the next step: a cluster can't leave its subnet, because its Services have their addresses in it.
+func (e *SubnetTakenError) Hint() string {
+	return fmt.Sprintf("remove that network (docker network rm %s), or run `skiff delete` and start anew in a free subnet", e.Network)
+}
+
+// takenBy finds the network of the engine that overlaps the subnet; nil when none does.
+func takenBy(ctx context.Context, eng NetworkLister, subnet netip.Prefix) error {
+	networks, err := eng.ListNetworks(ctx, nil)
+	if err != nil {
+		return nil // the caller has an error of its own
+	}
+	for _, n := range networks {
+		if slices.ContainsFunc(n.Subnets, subnet.Overlaps) {
+			return &SubnetTakenError{Subnet: subnet, Network: n.Name}
+		}
+	}
+	return nil
+}

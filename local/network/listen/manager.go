@@ -9,7 +9,6 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
-	"syscall"
 	"time"
 
 	"skiff.local/skiff/local/network/relayproto"
@@ -177,7 +176,7 @@ func (m *Manager) ensureLocked(owner Owner, port Port, t Target) {
 	l, err := m.listen(port, t)
 	if err != nil {
 		holder := ""
-		if errors.Is(err, syscall.EADDRINUSE) {
+		if InUse(err) {
 			holder = holderOf(port)
 		}
 		m.failLocked(owner, port, t, err, holder)
@@ -219,7 +218,7 @@ func (m *Manager) listen(port Port, t Target) (*listener, error) {
 const retryEvery = time.Second
 
 func (m *Manager) failLocked(owner Owner, port Port, t Target, err error, holder string) {
-	if t.Quiet && !errors.Is(err, syscall.EADDRINUSE) && !errors.Is(err, errTaken) {
+	if t.Quiet && !InUse(err) && !errors.Is(err, errTaken) {
 		return
 	}
 	if m.problems[port] == nil {

@@ -1,0 +1,350 @@
+package ingress
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	corelisters "k8s.io/client-go/listers/core/v1"
+	networkinglisters "k8s.io/client-go/listers/networking/v1"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/record"
+	"k8s.io/client-go/util/retry"
+
+	"skiff.local/skiff/local/network/relayproto"
+)
+
+// Config says what a Controller works with.
+type Config struct {
+	Client    kubernetes.Interface
+	Informers informers.SharedInformerFactory
+	Recorder  record.EventRecorder
+	Services  Services
+	// Backends are a Service port's endpoints, the ones to use now.
+	Backends func(key relayproto.Key, port uint16) []netip.AddrPort
+	Dial     Dial
+	// Bind are the addresses to listen on; Ports the ports, DefaultPorts when zero.
+	Bind  []netip.Addr
+	Ports Ports
+	// Authority signs for hosts without a Secret.
+	Authority *Authority
+	AccessLog io.Writer // nil for none
+	Logger    *slog.Logger
+}
+
+// A Controller keeps the routing table in step with the cluster and serves it.
+type Controller struct {
+	cfg     Config
+	proxy   *proxy
+	server  *server
+	wake    chan struct{}
+	classes networkinglisters.IngressClassLister
+	list    networkinglisters.IngressLister
+
+	mu      sync.Mutex
+	secrets corelisters.SecretLister      // guarded by mu; nil until a Secret is needed
+	told    map[types.UID]map[string]bool // findings that an event told about; guarded by mu
+	certs   map[string]*tls.Certificate   // by host pattern; guarded by mu
+}
+
+// New returns a controller; Run makes it work.
+func New(cfg Config) *Controller {
+	c := &Controller{cfg: cfg, wake: make(chan struct{}, 1), told: map[types.UID]map[string]bool{}, certs: map[string]*tls.Certificate{}}
+	c.proxy = newProxy(newPool(cfg.Dial, cfg.Backends), &accessLog{w: cfg.AccessLog})
+	c.server = newServer(c)
+	return c
+}
+
+// Forget tells which endpoints a Service still has, so that connections to others are not used again. When it returns, no
+// new request goes to those.
+func (c *Controller) Forget(service relayproto.Key, still []netip.AddrPort) {
+	c.proxy.pool.forget(service, still)
+}
+
+// ServicesChanged makes the controller look again at what Services there are.
+func (c *Controller) ServicesChanged() { c.poke() }
+
+func (c *Controller) poke() {
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run serves until ctx ends. The IngressClass is made when it is missing.
+func (c *Controller) Run(ctx context.Context) error {
+	classes := c.cfg.Informers.Networking().V1().IngressClasses()
+	ingresses := c.cfg.Informers.Networking().V1().Ingresses()
+	c.classes, c.list = classes.Lister(), ingresses.Lister()
+	anyChange := cache.ResourceEventHandlerFuncs{
+		AddFunc:    func(any) { c.poke() },
+		UpdateFunc: func(any, any) { c.poke() },
+		DeleteFunc: func(any) { c.poke() },
+	}
+	var synced []cache.InformerSynced
+	for _, informer := range []cache.SharedIndexInformer{classes.Informer(), ingresses.Informer()} {
+		registration, err := informer.AddEventHandler(anyChange)
+		if err != nil {
+			return fmt.Errorf("watch Ingresses: %w", err)
+		}
+		synced = append(synced, registration.HasSynced)
+	}
+	c.cfg.Informers.Start(ctx.Done())
+	if !cache.WaitForCacheSync(ctx.Done(), synced...) {
+		return ctx.Err()
+	}
+	if err := c.ensureClass(ctx); err != nil {
+		c.cfg.Logger.Error("the IngressClass could not be made", "err", err)
+	}
+	defer c.server.close()
+	for {
+		c.sync(ctx)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-c.wake:
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(2 * time.Millisecond): // gathers what comes together
+		}
+	}
+}
+
+// ensureClass makes the IngressClass, as the default one unless another is. It is made once: who changes it means it.
+func (c *Controller) ensureClass(ctx context.Context) error {
+	all, err := c.classes.List(labels.Everything())
+	if err != nil {
+		return err
+	}
+	class := &networkingv1.IngressClass{
+		ObjectMeta: metav1.ObjectMeta{Name: ClassName}, Spec: networkingv1.IngressClassSpec{Controller: ControllerName},
+	}
+	isDefault := func(o *networkingv1.IngressClass) bool {
+		return o.Annotations[networkingv1.AnnotationIsDefaultIngressClass] == "true"
+	}
+	for _, have := range all {
+		if have.Name == ClassName {
+			return nil
+		}
+	}
+	if !slices.ContainsFunc(all, isDefault) {
+		class.Annotations = map[string]string{networkingv1.AnnotationIsDefaultIngressClass: "true"}
+	}
+	_, err = c.cfg.Client.NetworkingV1().IngressClasses().Create(ctx, class, metav1.CreateOptions{})
+	if apierrors.IsAlreadyExists(err) {
+		return nil
+	}
+	return err
+}
+
+// sync rebuilds everything from what the cluster has now.
+func (c *Controller) sync(ctx context.Context) {
+	all, err := c.list.List(labels.Everything())
+	if err != nil {
+		c.cfg.Logger.Error("list Ingresses", "err", err)
+		return
+	}
+	var ours []*networkingv1.Ingress
+	var findings []Finding
+	for _, ing := range all {
+		mine, finding := c.isOurs(ing)
+		if mine {
+			ours = append(ours, ing)
+		}
+		if finding != nil {
+			findings = append(findings, *finding)
+		}
+	}
+	routes, fallback, more := compile(ours, c.cfg.Services)
+	findings = append(findings, more...)
+	findings = append(findings, c.certificates(ctx, ours)...)
+	c.proxy.table.Store(buildTable(routes, fallback))
+	c.server.want(len(ours) > 0)
+	c.tell(findings, all)
+	for _, ing := range ours {
+		if !slices.EqualFunc(ing.Status.LoadBalancer.Ingress, localStatus(), sameStatus) {
+			c.publish(ctx, ing)
+		}
+	}
+}
+
+// isOurs reports whether an Ingress is for this controller.
+func (c *Controller) isOurs(ing *networkingv1.Ingress) (bool, *Finding) {
+	name := ""
+	if ing.Spec.IngressClassName != nil {
+		name = *ing.Spec.IngressClassName
+	} else {
+		name = ing.Annotations["kubernetes.io/ingress.class"]
+	}
+	if name == "" {
+		// Made before there was a default class.
+		class, err := c.classes.Get(ClassName)
+		return err == nil && class.Annotations[networkingv1.AnnotationIsDefaultIngressClass] == "true", nil
+	}
+	class, err := c.classes.Get(name)
+	if err != nil {
+		return false, &Finding{Ingress: ing, Reason: "UnknownClass", Message: fmt.Sprintf(
+			"there is no IngressClass %q: name %q, or apply an IngressClass %q with controller %s to have skiff serve it", name, ClassName, name, ControllerName)}
+	}
+	return class.Spec.Controller == ControllerName, nil
+}
+
+// certificates reads the Secrets that TLS hosts name.
+func (c *Controller) certificates(ctx context.Context, list []*networkingv1.Ingress) []Finding {
+	certs := map[string]*tls.Certificate{}
+	var findings []Finding
+	for _, ing := range list {
+		for _, t := range ing.Spec.TLS {
+			if t.SecretName == "" {
+				continue
+			}
+			cert, err := c.certificate(ctx, ing.Namespace, t.SecretName)
+			if err != nil {
+				findings = append(findings, Finding{ing, "InvalidTLS", fmt.Sprintf("secret %s: %v; a certificate of the local CA is served instead", t.SecretName, err)})
+				continue
+			}
+			hosts := t.Hosts
+			if len(hosts) == 0 {
+				for _, r := range ing.Spec.Rules {
+					hosts = append(hosts, r.Host)
+				}
+			}
+			for _, h := range hosts {
+				if _, taken := certs[strings.ToLower(h)]; !taken {
+					certs[strings.ToLower(h)] = cert
+				}
+			}
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.certs = certs
+	return findings
+}
+
+func (c *Controller) certificate(ctx context.Context, namespace, name string) (*tls.Certificate, error) {
+	lister, err := c.secretLister(ctx)
+	if err != nil {
+		return nil, err
+	}
+	secret, err := lister.Secrets(namespace).Get(name)
+	if err != nil {
+		return nil, errors.New("it does not exist")
+	}
+	cert, err := tls.X509KeyPair(secret.Data[corev1.TLSCertKey], secret.Data[corev1.TLSPrivateKeyKey])
+	if err != nil {
+		return nil, err
+	}
+	return &cert, nil
+}
+
+// secretLister starts to watch Secrets when the first one is needed: most clusters have no TLS.
+func (c *Controller) secretLister(ctx context.Context) (corelisters.SecretLister, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.secrets != nil {
+		return c.secrets, nil
+	}
+	secrets := c.cfg.Informers.Core().V1().Secrets()
+	registration, err := secrets.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc: func(any) { c.poke() }, UpdateFunc: func(any, any) { c.poke() }, DeleteFunc: func(any) { c.poke() },
+	})
+	if err != nil {
+		return nil, err
+	}
+	c.cfg.Informers.Start(ctx.Done())
+	if !cache.WaitForCacheSync(ctx.Done(), registration.HasSynced) {
+		return nil, ctx.Err()
+	}
+	c.secrets = secrets.Lister()
+	return c.secrets, nil
+}
+
+// cert is the certificate for a name that a client asks for.
+func (c *Controller) cert(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	host := strings.ToLower(strings.TrimSuffix(hello.ServerName, "."))
+	c.mu.Lock()
+	cert := c.certs[host]
+	if cert == nil {
+		if dot := strings.IndexByte(host, '.'); dot > 0 {
+			cert = c.certs["*"+host[dot:]]
+		}
+	}
+	if cert == nil {
+		cert = c.certs[""]
+	}
+	c.mu.Unlock()
+	if cert != nil {
+		return cert, nil
+	}
+	if c.cfg.Authority == nil {
+		return nil, errors.New("no certificate for " + host)
+	}
+	if host == "" {
+		host = "localhost"
+	}
+	return c.cfg.Authority.Leaf(host)
+}
+
+// tell makes an event of every finding, once for as long as it lasts.
+func (c *Controller) tell(findings []Finding, all []*networkingv1.Ingress) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := map[types.UID]map[string]bool{}
+	for _, f := range findings {
+		uid, id := f.Ingress.UID, f.Reason+f.Message
+		if now[uid] == nil {
+			now[uid] = map[string]bool{}
+		}
+		now[uid][id] = true
+		if !c.told[uid][id] {
+			c.cfg.Recorder.Event(f.Ingress, corev1.EventTypeWarning, f.Reason, f.Message)
+		}
+	}
+	c.told = now
+}
+
+func localStatus() []networkingv1.IngressLoadBalancerIngress {
+	return []networkingv1.IngressLoadBalancerIngress{{Hostname: "localhost"}}
+}
+
+func sameStatus(a, b networkingv1.IngressLoadBalancerIngress) bool {
+	return a.Hostname == b.Hostname && a.IP == b.IP
+}
+
+func (c *Controller) publish(ctx context.Context, ing *networkingv1.Ingress) {
+	client := c.cfg.Client.NetworkingV1().Ingresses(ing.Namespace)
+	err := retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+		now, err := client.Get(ctx, ing.Name, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		now.Status.LoadBalancer.Ingress = localStatus()
+		_, err = client.UpdateStatus(ctx, now, metav1.UpdateOptions{})
+		return err
+	})
+	if err != nil && !apierrors.IsNotFound(err) && ctx.Err() == nil {
+		c.cfg.Logger.Error("the status of an Ingress could not be written", "ingress", ing.Namespace+"/"+ing.Name, "err", err)
+	}
+}
+
+// Status reports where the Ingresses are served.
+func (c *Controller) Status() Status { return c.server.status() }
