@@ -14,6 +14,8 @@ import (
 
 const patience = 40 * time.Second
 
+var intstr80 = intstr.FromInt32(80)
+
 func (c *cluster) configMap(name string, data map[string]string) {
 	c.t.Helper()
 	cm := &v1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "default"}, Data: data}

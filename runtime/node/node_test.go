@@ -32,7 +32,7 @@ import (
 
 // cluster is a node on the real engine with an API server in memory.
 type cluster struct {
-	t       *testing.T
+	t       testing.TB
 	engine  *docker.Engine
 	client  *fake.Clientset
 	profile string
@@ -51,7 +51,7 @@ type cluster struct {
 
 const testNode = "skiff"
 
-func newCluster(t *testing.T) *cluster {
+func newCluster(t testing.TB) *cluster {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("needs a Docker Engine")
@@ -83,7 +83,7 @@ func newCluster(t *testing.T) *cluster {
 	return c
 }
 
-type testWriter struct{ t *testing.T }
+type testWriter struct{ t testing.TB }
 
 func (w testWriter) Write(p []byte) (int, error) {
 	if os.Getenv("SKIFF_TEST_LOG") != "" {
@@ -185,7 +185,7 @@ var busybox struct {
 }
 
 // busyboxImage makes the test's image from the static busybox of the machine.
-func busyboxImage(t *testing.T, engine *docker.Engine) string {
+func busyboxImage(t testing.TB, engine *docker.Engine) string {
 	t.Helper()
 	busybox.once.Do(func() {
 		busybox.ref = "skiff.local/t-pod:busybox"

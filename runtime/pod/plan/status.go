@@ -16,15 +16,8 @@ const Runtime = "docker://"
 // written last; what the node doesn't know any more is taken from there.
 func Status(f *Facts, p *Plan, old *v1.PodStatus) v1.PodStatus {
 	s := statusMaker{f: f, p: p, old: old, spec: &f.Pod.Spec, sandbox: f.sandbox()}
-	out := v1.PodStatus{
-		ObservedGeneration:    old.ObservedGeneration,
-		StartTime:             old.StartTime,
-		NominatedNodeName:     old.NominatedNodeName,
-		QOSClass:              old.QOSClass,
-		Resize:                old.Resize,
-		ResourceClaimStatuses: old.ResourceClaimStatuses,
-		Message:               old.Message, Reason: old.Reason,
-	}
+	out := *old.DeepCopy() // there are fields that others own
+	out.Conditions, out.HostIP, out.HostIPs, out.PodIP, out.PodIPs = nil, "", nil, "", nil
 	if out.StartTime == nil {
 		now := metav1.NewTime(f.Now).Rfc3339Copy()
 		out.StartTime = &now

@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"net/netip"
 	"strings"
 
 	v1 "k8s.io/api/core/v1"
@@ -76,8 +77,8 @@ func sysctls(pod *v1.Pod) map[string]string {
 	return out
 }
 
-// hostPorts are the ports that containers ask for on the node. The engine publishes them on its host; on the daemon's
-// machine that is loopback too.
+// hostPorts are the ports that containers ask for on the node. The engine publishes them on its host, without a hostIP on
+// loopback only, like everything that a laptop should not show its neighbours unasked.
 func hostPorts(pod *v1.Pod) []docker.PortBinding {
 	var out []docker.PortBinding
 	add := func(c *v1.Container) {
@@ -85,9 +86,13 @@ func hostPorts(pod *v1.Pod) []docker.PortBinding {
 			if p.HostPort == 0 || p.Protocol == v1.ProtocolSCTP {
 				continue
 			}
+			ip := parseAddr(p.HostIP)
+			if !ip.IsValid() {
+				ip = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+			}
 			out = append(out, docker.PortBinding{
 				ContainerPort: uint16(p.ContainerPort), HostPort: uint16(p.HostPort),
-				Protocol: strings.ToLower(string(p.Protocol)), HostIP: parseAddr(p.HostIP),
+				Protocol: strings.ToLower(string(p.Protocol)), HostIP: ip,
 			})
 		}
 	}
