@@ -113,32 +113,35 @@ func TestMissingImagesAreExplained(t *testing.T) {
 }
 
 func TestAPullIsMadeOnceForAll(t *testing.T) {
-	fake := runtimetest.NewFake()
-	gate := make(chan struct{})
-	fake.SetRemote("app:1", runtimetest.RemoteImage{Gate: gate, Info: docker.ImageInfo{Size: 7}})
-	m := image.NewManager(image.Config{Engine: fake})
-	var wg sync.WaitGroup
-	for range 10 {
-		wg.Go(func() {
-			if _, err, _ := ensure(t, m, "app:1", image.IfNotPresent); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	for len(m.Pulls()) == 0 {
-		time.Sleep(time.Millisecond)
-	}
-	close(gate)
-	wg.Wait()
-	pulls := 0
-	for _, c := range fake.Calls() {
-		if c.Method == "PullImage" {
-			pulls++
+	synctest.Test(t, func(t *testing.T) {
+		fake := runtimetest.NewFake()
+		gate := make(chan struct{})
+		fake.SetRemote("app:1", runtimetest.RemoteImage{Gate: gate, Info: docker.ImageInfo{Size: 7}})
+		m := image.NewManager(image.Config{Engine: fake})
+		var wg sync.WaitGroup
+		for range 10 {
+			wg.Go(func() {
+				if _, err, _ := ensure(t, m, "app:1", image.IfNotPresent); err != nil {
+					t.Error(err)
+				}
+			})
 		}
-	}
-	if pulls != 1 || len(m.Pulls()) != 0 {
-		t.Errorf("%d pulls, %v still listed", pulls, m.Pulls())
-	}
+		synctest.Wait()
+		if len(m.Pulls()) != 1 {
+			t.Errorf("listed: %v", m.Pulls())
+		}
+		close(gate)
+		wg.Wait()
+		pulls := 0
+		for _, c := range fake.Calls() {
+			if c.Method == "PullImage" {
+				pulls++
+			}
+		}
+		if pulls != 1 || len(m.Pulls()) != 0 {
+			t.Errorf("%d pulls, %v still listed", pulls, m.Pulls())
+		}
+	})
 }
 
 func TestAPullEndsWithItsLastWaiter(t *testing.T) {
