@@ -96,8 +96,8 @@ func (s *Set) reportKept(p *plan.Plan) {
 	kept := map[plan.Ref]string{}
 	for _, op := range p.Keep {
 		kept[op.Ref] = op.Cause
-		if s.state.kept[op.Ref] == op.Cause {
-			continue
+		if s.state.kept[op.Ref] == op.Cause || op.Unread {
+			continue // said already, or said by the file's problem
 		}
 		ref := op.Ref
 		s.emit(event.Event{Type: event.Object, Object: &ref, Action: event.Kept, Cause: op.Cause})

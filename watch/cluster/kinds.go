@@ -56,14 +56,22 @@ func (c *Cluster) Learn(objects []*unstructured.Unstructured) {
 }
 
 // Refresh forgets what the cluster serves, so that it is asked again.
-func (c *Cluster) Refresh() { c.mapper.Reset() }
+func (c *Cluster) Refresh() {
+	c.mapper.Reset()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	clear(c.found)
+}
 
 func (c *Cluster) mapping(gvk schema.GroupVersionKind) (*meta.RESTMapping, error) {
 	c.mu.Lock()
-	learned := c.learned[gvk]
+	known := c.learned[gvk]
+	if known == nil {
+		known = c.found[gvk]
+	}
 	c.mu.Unlock()
-	if learned != nil {
-		return learned, nil
+	if known != nil {
+		return known, nil
 	}
 	mapping, err := c.mapper.RESTMapping(gvk.GroupKind(), gvk.Version)
 	if meta.IsNoMatchError(err) {
@@ -72,6 +80,9 @@ func (c *Cluster) mapping(gvk schema.GroupVersionKind) (*meta.RESTMapping, error
 	if err != nil {
 		return nil, fmt.Errorf("ask the cluster about %s: %w", gvk.Kind, err)
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.found[gvk] = mapping
 	return mapping, nil
 }
 

@@ -20,6 +20,14 @@ import (
 // pod on a local engine runs within one second, its probes answer within two.
 const patience = 3 * time.Second
 
+const (
+	// settle is how long something must not be ready any more before that is said: the answer to an apply and the
+	// watch race, and the set's own words about what it changed should come first.
+	settle = 100 * time.Millisecond
+	// repeat is how long to keep quiet about a delay that only changed its words.
+	repeat = 15 * time.Second
+)
+
 // Config is what a Follower needs.
 type Config struct {
 	Client   kubernetes.Interface
@@ -63,6 +71,7 @@ type track struct {
 	since     time.Time // when it stopped being ready, or was applied
 	progress  string    // as said last
 	waiting   string    // as said last
+	saidAt    time.Time // when that was
 	crashes   map[string]bool
 	lastLines string
 }
@@ -239,6 +248,8 @@ func (t *track) advance(verdict Verdict, pods []*corev1.Pod, now time.Time) sayi
 	}
 	if t.ready {
 		t.ready, t.since = false, now
+		says.again = settle
+		return says
 	}
 	if verdict.Message != t.progress && !t.quiet {
 		t.progress = verdict.Message
@@ -270,7 +281,11 @@ func (t *track) advance(verdict Verdict, pods []*corev1.Pod, now time.Time) sayi
 		says.again = patience - waited
 		return says
 	}
-	t.waiting = e.Message
+	if quiet := now.Sub(t.saidAt); !certain && t.waiting != "" && quiet < repeat {
+		says.again = repeat - quiet
+		return says
+	}
+	t.waiting, t.saidAt = e.Message, now
 	if pod != nil && trouble.Event || pod == nil && verdict.State == Progressing {
 		says.ask = &question{event: e, pod: pod}
 		return says

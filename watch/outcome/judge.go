@@ -199,7 +199,7 @@ func judgeService(obj *unstructured.Unstructured) Verdict {
 		}
 		return Verdict{Ready, "answers on" + portList(ports, "port", host+":")}
 	case "NodePort":
-		return Verdict{Ready, "answers on node port" + portList(ports, "nodePort", "")}
+		return Verdict{Ready, "answers on" + portList(ports, "nodePort", "node port ")}
 	}
 	return Verdict{}
 }

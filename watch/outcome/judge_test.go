@@ -143,7 +143,8 @@ func TestAdvanceSaysNewsOnly(t *testing.T) {
 		{4 * time.Second, Verdict{Progressing, "0 of 1"}, slow, ""},
 		{5 * time.Second, Verdict{Ready, ""}, ready, "ready "},
 		{6 * time.Second, Verdict{Ready, ""}, ready, ""},
-		{7 * time.Second, Verdict{Progressing, "0 of 1"}, slow, "progress again in 3s"},
+		{7 * time.Second, Verdict{Progressing, "0 of 1"}, slow, "again in 100ms"},
+		{7100 * time.Millisecond, Verdict{Progressing, "0 of 1"}, slow, "progress again in 2.9s"},
 		{8 * time.Second, Verdict{Ready, ""}, ready, "ready "},
 	} {
 		if got := says(step.at, step.v, step.p); got != step.want {

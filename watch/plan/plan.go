@@ -74,6 +74,8 @@ type Op struct {
 	Ref   Ref
 	Index int // into Input.Desired, -1 for prunes
 	Cause string
+	// Unread says that an object is kept because what it came from can't be read now.
+	Unread bool
 }
 
 // Step groups objects that may be sent at the same time. A step begins when the one before it has ended.
@@ -151,7 +153,7 @@ func (p *Plan) prune(in Input, desired map[Ref]int) {
 		}
 		op := Op{Ref: member.Ref, Index: -1, Cause: "no longer in " + orSources(member.Unit)}
 		if reason := keepReason(member, in, broken); reason != "" {
-			op.Cause = reason
+			op.Cause, op.Unread = reason, broken.covers(member.Unit) != ""
 			p.Keep = append(p.Keep, op)
 			continue
 		}

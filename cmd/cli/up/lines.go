@@ -19,6 +19,7 @@ type lines struct {
 	out, err  iostreams.Colours
 	namespace string
 	target    string
+	ours      bool // node ports answer on localhost
 
 	mu      sync.Mutex
 	sources string
@@ -26,8 +27,8 @@ type lines struct {
 	write func(w io.Writer, text string)
 }
 
-func newLines(streams *iostreams.IOStreams, namespace, target string) *lines {
-	return &lines{io: streams, out: streams.Colours(), err: streams.ErrColours(), namespace: namespace, target: target,
+func newLines(streams *iostreams.IOStreams, target Target) *lines {
+	return &lines{io: streams, out: streams.Colours(), err: streams.ErrColours(), namespace: target.Namespace, target: target.Name, ours: target.Ours,
 		write: func(w io.Writer, text string) { _, _ = io.WriteString(w, text) }}
 }
 
@@ -54,9 +55,9 @@ func (l *lines) draw(e event.Event) {
 		}
 		l.say(l.out.Green("✓"), e.File, text)
 	case event.Ready:
-		l.say(l.out.Green("●"), l.name(e.Object), strings.TrimSpace("ready in "+event.Duration(e.Took)+" "+l.out.Faint(e.Message)))
+		l.ready(e)
 	case event.Progress:
-		l.say(l.out.Faint("…"), l.name(e.Object), e.Message)
+		// Where lines stay, only the outcome counts, and what keeps it waiting.
 	case event.Waiting:
 		l.trouble(l.err.Yellow("…"), l.name(e.Object), e.Message, e.Hint)
 	case event.Crash:
@@ -70,6 +71,22 @@ func (l *lines) draw(e event.Event) {
 	case event.Stopped:
 		l.say(" ", "", l.out.Faint("no longer watching; "+e.Message))
 	}
+}
+
+func (l *lines) ready(e event.Event) {
+	if e.Object.Kind == "Service" {
+		message := e.Message
+		if l.ours {
+			message = strings.ReplaceAll(message, "node port ", "http://localhost:")
+		}
+		l.say(l.out.Green("●"), l.name(e.Object), l.out.Cyan(message))
+		return
+	}
+	text := "ready in " + event.Duration(e.Took)
+	if e.Message != "" {
+		text += l.out.Faint(" (" + e.Message + ")")
+	}
+	l.say(l.out.Green("●"), l.name(e.Object), text)
 }
 
 func (l *lines) object(e event.Event) {

@@ -164,7 +164,7 @@ func newRenderer(o *Options, target Target) renderer {
 	if o.Output == "json" {
 		return newJSON(o.Env.IO)
 	}
-	lines := newLines(o.Env.IO, target.Namespace, target.Name)
+	lines := newLines(o.Env.IO, target)
 	if o.Env.IO.CanRedrawOut() && o.Env.IO.IsErrTTY() && !o.Once && !o.DryRun && !o.Background {
 		return newLive(lines)
 	}
