@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"os"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -17,6 +19,7 @@ import (
 	"skiff.local/skiff/local/controllers/nodes"
 	"skiff.local/skiff/local/network"
 	"skiff.local/skiff/runtime/image"
+	"skiff.local/skiff/runtime/image/credential"
 	"skiff.local/skiff/runtime/node"
 )
 
@@ -58,8 +61,9 @@ func (d *daemon) startNode(ctx context.Context, undo *stack) error {
 				d.log.Warn("a pod is stopped while Services may still send to it", "pod", pod.Namespace+"/"+pod.Name, "error", err)
 			}
 		},
-		Recorder: events.NewRecorder(scheme.Scheme, corev1.EventSource{Component: "kubelet", Host: names[0]}),
-		Logger:   d.log,
+		HostCredentials: hostCredentials(d.log),
+		Recorder:        events.NewRecorder(scheme.Scheme, corev1.EventSource{Component: "kubelet", Host: names[0]}),
+		Logger:          d.log,
 	})
 	if err != nil {
 		return err
@@ -76,6 +80,16 @@ func (d *daemon) startNode(ctx context.Context, undo *stack) error {
 	d.pods.Store(p)
 	undo.push(func() error { p.leave(); return nil })
 	return nil
+}
+
+// hostCredentials are those that the user's docker would use.
+func hostCredentials(log *slog.Logger) image.Keyring {
+	home, err := os.UserHomeDir()
+	if err != nil {
+		log.Warn("pods pull without the credentials of your docker configuration", "error", err)
+		return nil
+	}
+	return credential.NewHost(os.Getenv, home, log)
 }
 
 // why explains what a pod waits for.

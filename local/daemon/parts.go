@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/netip"
@@ -13,24 +14,25 @@ import (
 	"skiff.local/skiff/runtime/docker"
 )
 
-func (d *daemon) makeNetwork() error {
+func (d *daemon) newNetwork(subnet netip.Prefix) (*network.Network, error) {
 	config := network.Config{
-		Engine: d.engine, Profile: d.profile.Name, Home: d.profile.Dir, Subnet: d.settings.Subnet, ClusterDomain: clusterDomain, Logger: d.log,
+		Engine: d.engine, Profile: d.profile.Name, Home: d.profile.Dir, Subnet: subnet, ClusterDomain: clusterDomain, Logger: d.log,
 	}
-	if d.settings.Bind != "" {
-		address, err := netip.ParseAddr(d.settings.Bind)
+	if d.bind() != "" {
+		address, err := netip.ParseAddr(d.bind())
 		if err != nil {
-			return invalidBind(d.settings.Bind)
+			return nil, invalidBind(d.bind())
 		}
 		config.Bind = []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback(), address}
 		if address.IsUnspecified() {
 			config.Bind = []netip.Addr{address}
 		}
 	}
-	var err error
-	d.network, err = network.New(config)
-	return err
+	return network.New(config)
 }
+
+// bind is the address that node ports listen on besides loopback, already while the settings are being decided.
+func (d *daemon) bind() string { return cmp.Or(d.opts.Start.Bind, d.settings.Bind) }
 
 // startNetwork keeps the relay alive and told, and localhost's listeners open.
 func (d *daemon) startNetwork(ctx context.Context, undo *stack) {

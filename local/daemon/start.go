@@ -39,7 +39,7 @@ func (d *daemon) start(ctx, runCtx context.Context, undo *stack) error {
 	if err != nil {
 		return err
 	}
-	if err := d.makeNetwork(); err != nil {
+	if d.network, err = d.newNetwork(d.settings.Subnet); err != nil {
 		return err
 	}
 	if err := d.makeAPI(runCtx, bundle, undo); err != nil {
@@ -145,7 +145,7 @@ func (d *daemon) settle(ctx context.Context) error {
 	case !existed && existing.IsValid():
 		settings.Subnet = existing
 	case !existed:
-		if settings.Subnet, err = network.ChooseSubnet(ctx, d.engine); err != nil {
+		if settings.Subnet, err = d.takeSubnet(ctx); err != nil {
 			return err
 		}
 	}
@@ -154,6 +154,27 @@ func (d *daemon) settle(ctx context.Context) error {
 	}
 	d.settings = settings
 	return nil
+}
+
+// subnetAttempts bounds how often a start chooses a subnet. Chosen: more clusters than that don't start at a time.
+const subnetAttempts = 5
+
+// takeSubnet chooses a subnet and makes the network at once, so that a cluster that starts at the same time chooses
+// another one.
+func (d *daemon) takeSubnet(ctx context.Context) (subnet netip.Prefix, err error) {
+	for range subnetAttempts {
+		if subnet, err = network.ChooseSubnet(ctx, d.engine); err != nil {
+			return subnet, err
+		}
+		var n *network.Network
+		if n, err = d.newNetwork(subnet); err != nil {
+			return subnet, err
+		}
+		if err = n.EnsureNetwork(ctx); !errors.As(err, new(*network.SubnetTakenError)) {
+			return subnet, err
+		}
+	}
+	return subnet, err
 }
 
 func parseSubnet(s string) (netip.Prefix, error) {

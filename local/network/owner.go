@@ -35,3 +35,11 @@ func Existing(ctx context.Context, eng Inspector, profile, home string) (netip.P
 	}
 	return have.Subnets[0], nil
 }
+
+// EnsureNetwork makes the engine's network exist, without a relay on it: from then on the subnet is the cluster's. The
+// error is a *SubnetTakenError when another network has it.
+func (n *Network) EnsureNetwork(ctx context.Context) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.ensureNetwork(ctx)
+}
