@@ -66,20 +66,23 @@ func (s *Store) run() {
 	}
 }
 
-// gather takes all requests that wait. It first lets those run that have just been answered: they often have a next
-// request, and without that, half of the writers would always miss the batch (measured with 64: 34 writes per sync
-// against 62).
+// gather takes all requests that wait. Where there were several writers, it first lets those run that have just been
+// answered: they often have a next request, and half of them would always miss the batch (measured: with 16 writers 12 writes
+// per sync instead of 8, with 64 writers 43 instead of 34).
 func (s *Store) gather(first *request) []*request {
-	runtime.Gosched()
+	if s.several {
+		runtime.Gosched()
+	}
 	batch, bytes := []*request{first}, len(first.value)
-	for len(batch) < maxBatchRequests && bytes < maxBatchBytes {
+	for more := true; more && len(batch) < maxBatchRequests && bytes < maxBatchBytes; {
 		select {
 		case r := <-s.requests:
 			batch, bytes = append(batch, r), bytes+len(r.value)
 		default:
-			return batch
+			more = false
 		}
 	}
+	s.several = len(batch) > 1
 	return batch
 }
 

@@ -42,7 +42,7 @@ var errEnough = errors.New("read enough")
 
 // copyRevision reads only as far as needed.
 func copyRevision(path string) (revision int64, err error) {
-	l := newLoader(currentFormats)
+	l := newLoader(currentFormats())
 	err = journal.Read(path, journal.Handler{Format: l.setFormat, Base: func(p []byte) error {
 		revision, _, err = l.dec.head(p)
 		return errors.Join(err, errEnough)
@@ -67,7 +67,7 @@ func loadCopy(path string) (*loader, fs.FileInfo, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	l := newLoader(currentFormats)
+	l := newLoader(currentFormats())
 	if err := journal.Read(path, l.handler()); err != nil {
 		return nil, nil, err
 	}

@@ -162,7 +162,7 @@ func runCrashChild(t *testing.T, path string, round int, r *rand.Rand) crashRepo
 // be there, no write half, revisions must have grown, and a watch from the last revision that was looked at must see
 // each change once.
 func TestKilledAtAnyMoment(t *testing.T) {
-	rounds := 300
+	rounds := 240
 	if testing.Short() {
 		rounds = 20
 	}

@@ -154,7 +154,7 @@ func TestAStoreOfANewerVersionIsLeftAlone(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	newer := formats{current: 9, known: map[uint32]decoders{formatVersion: currentFormats.known[formatVersion], 9: currentFormats.known[formatVersion]}}
+	newer := formats{current: 9, known: map[uint32]decoders{formatVersion: currentFormats().known[formatVersion], 9: currentFormats().known[formatVersion]}}
 	s, err := open(o, newer)
 	if err != nil {
 		t.Fatal(err)
@@ -172,7 +172,7 @@ func TestAnOlderFormatIsCopiedThenRewritten(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	known := currentFormats.known[formatVersion]
+	known := currentFormats().known[formatVersion]
 	upgraded := formats{current: formatVersion + 1, known: map[uint32]decoders{formatVersion: known, formatVersion + 1: known}}
 	s, err := open(o, upgraded)
 	if err != nil {
@@ -221,7 +221,7 @@ func TestALoaderRefusesWhatDoesNotFit(t *testing.T) {
 		"a deletion of nothing":  {batch: [][]byte{del(11, "a")}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := newLoader(currentFormats)
+			l := newLoader(currentFormats())
 			err := errors.Join(l.setFormat(formatVersion), l.base(appendHead(nil, 10, c.objects)),
 				l.base(append([]byte{payloadBase}, bytes.Join(c.base, nil)...)), l.endBase(),
 				l.batch(append(appendBatchTime(nil, 0), bytes.Join(c.batch, nil)...)))

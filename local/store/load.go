@@ -22,11 +22,13 @@ type formats struct {
 	known   map[uint32]decoders
 }
 
-var currentFormats = formats{
-	current: formatVersion,
-	known: map[uint32]decoders{
-		1: {head: decodeHead, base: decodeBase, batch: decodeBatch},
-	},
+func currentFormats() formats {
+	return formats{
+		current: formatVersion,
+		known: map[uint32]decoders{
+			1: {head: decodeHead, base: decodeBase, batch: decodeBatch},
+		},
+	}
 }
 
 // loader builds a state from what a journal holds, and checks that it makes sense.

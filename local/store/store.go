@@ -53,25 +53,28 @@ func (o *Options) complete() error {
 
 // Store is an open store.
 type Store struct {
-	opts    Options
-	log     *slog.Logger
-	journal *journal.Journal           // the committer's, after Open
-	append  func(payload []byte) error // journal.Append; tests put something before it
-	format  uint32                     // that is written
+	opts   Options
+	log    *slog.Logger
+	format uint32 // that is written
 
 	mu       sync.RWMutex
 	state    *state   // changed by the committer only, under mu; the committer reads it without
 	watchers watchers // guarded by mu
 	stats    Stats    // guarded by mu
 
-	requests     chan *request
-	chores       chan func()
-	rewriting    chan rewritten // nil while no rewrite is under way
+	requests chan *request
+	chores   chan func()
+
+	// The rest is the committer's.
+	journal      *journal.Journal
+	append       func(payload []byte) error // journal.Append; tests put something in its place
+	encoded      []byte                     // its buffer
+	several      bool                       // the last batch was of more than one request
+	rewriting    chan rewritten             // nil while no rewrite is under way
 	rewriteAfter time.Time
-	encoded      []byte // the committer's buffer
 	expiry       *timer
-	compaction,
-	progress *timer
+	compaction   *timer
+	progress     *timer // armed by others too, under mu
 
 	closeOnce sync.Once
 	closeErr  error
@@ -81,7 +84,7 @@ type Store struct {
 
 // Open opens the store, or makes an empty one where there is no file. The errors are *DamagedError, *FormatError, ErrInUse
 // and those of the file system.
-func Open(opts Options) (*Store, error) { return open(opts, currentFormats) }
+func Open(opts Options) (*Store, error) { return open(opts, currentFormats()) }
 
 func open(opts Options, formats formats) (*Store, error) {
 	if err := opts.complete(); err != nil {
