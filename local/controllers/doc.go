@@ -9,5 +9,7 @@
 // (provisioner), and the API metrics.k8s.io (metrics).
 //
 // An idle cluster should cost nothing, so whatever Kubernetes does by the clock is done here by events where the
-// constructors allow it; periods.go gives each period that is left and why.
+// constructors allow it; periods.go gives each period that is left and why. Controllers that most clusters have no use
+// for are made for their first object (lazy.go). skiff's own work queues have no name: a named one has metrics, and
+// wakes up twice a second to update them.
 package controllers

@@ -30,9 +30,11 @@ func BenchmarkIdle(b *testing.B) {
 	b.ReportMetric(float64(runtime.NumGoroutine()), "goroutines")
 	b.ResetTimer()
 	for range b.N {
-		used, begin := cpuTime(b), time.Now()
+		used, switches, begin := cpuTime(b), wakeUps(b), time.Now()
 		time.Sleep(idleFor)
-		b.ReportMetric(100*(cpuTime(b)-used).Seconds()/time.Since(begin).Seconds(), "%cpu")
+		seconds := time.Since(begin).Seconds()
+		b.ReportMetric(100*(cpuTime(b)-used).Seconds()/seconds, "%cpu")
+		b.ReportMetric(float64(wakeUps(b)-switches)/seconds, "wakeups/s")
 	}
 	b.ReportMetric(float64(runtime.NumGoroutine()), "goroutines")
 	var m runtime.MemStats
@@ -73,6 +75,14 @@ func BenchmarkDeployments(b *testing.B) {
 		b.ReportMetric(time.Since(begin).Seconds(), "s/300pods")
 		b.ReportMetric((cpuTime(b) - used).Seconds(), "cpu-s/300pods")
 	}
+}
+
+// wakeUps counts how often a thread of the process went to sleep. An idle process pays for little else.
+func wakeUps(b *testing.B) int64 {
+	b.Helper()
+	var u syscall.Rusage
+	check(b, syscall.Getrusage(syscall.RUSAGE_SELF, &u))
+	return int64(u.Nvcsw)
 }
 
 func cpuTime(b testing.TB) time.Duration {

@@ -27,6 +27,8 @@ type factory = informers.SharedInformerFactory
 
 func pods(f factory) cache.SharedIndexInformer         { return f.Core().V1().Pods().Informer() }
 func nodeObjects(f factory) cache.SharedIndexInformer  { return f.Core().V1().Nodes().Informer() }
+func services(f factory) cache.SharedIndexInformer     { return f.Core().V1().Services().Informer() }
+func quotas(f factory) cache.SharedIndexInformer       { return f.Core().V1().ResourceQuotas().Informer() }
 func secrets(f factory) cache.SharedIndexInformer      { return f.Core().V1().Secrets().Informer() }
 func endpointObjs(f factory) cache.SharedIndexInformer { return f.Core().V1().Endpoints().Informer() }
 func controllersV1(f factory) cache.SharedIndexInformer {
@@ -62,6 +64,10 @@ func admissionPolicies(f factory) cache.SharedIndexInformer {
 func resourceClaims(f factory) cache.SharedIndexInformer {
 	return f.Resource().V1().ResourceClaims().Informer()
 }
+
+// selectsPods is a Service whose endpoints somebody has to publish. Endpoints that were published before are the
+// business of the same controllers; the garbage collector takes them when their Service goes.
+func selectsPods(s *corev1.Service) bool { return len(s.Spec.Selector) > 0 }
 
 // trackedByJob is a pod that the Job controller has to release, even when its Job is gone.
 func trackedByJob(p *corev1.Pod) bool {

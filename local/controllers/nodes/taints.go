@@ -35,8 +35,7 @@ func NewTaints(client kubernetes.Interface, inf coreinformers.NodeInformer) (*Ta
 	c := &Taints{
 		client: client,
 		nodes:  inf.Lister(),
-		queue: workqueue.NewTypedRateLimitingQueueWithConfig(workqueue.DefaultTypedControllerRateLimiter[string](),
-			workqueue.TypedRateLimitingQueueConfig[string]{Name: "node_taints"}),
+		queue: workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[string]()),
 	}
 	enqueue := func(obj any) {
 		if n, ok := obj.(*corev1.Node); ok {

@@ -79,7 +79,7 @@ func New(cfg Config) (*Provisioner, error) {
 		claims:      core.PersistentVolumeClaims().Lister(),
 		volumes:     core.PersistentVolumes().Lister(),
 		classes:     storage.StorageClasses().Lister(),
-		queue:       workqueue.NewTypedRateLimitingQueueWithConfig(workqueue.NewTypedItemExponentialFailureRateLimiter[key](100*time.Millisecond, time.Minute), workqueue.TypedRateLimitingQueueConfig[key]{Name: "volume_provisioner"}),
+		queue:       workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[key](100*time.Millisecond, time.Minute)),
 		broadcaster: record.NewBroadcaster(),
 	}
 	p.events = p.broadcaster.NewRecorder(scheme.Scheme, corev1.EventSource{Component: DriverName})
