@@ -36,6 +36,7 @@ func newFakeCluster() *fakeCluster {
 }
 
 func (f *fakeCluster) Learn(objects []*unstructured.Unstructured) {}
+func (f *fakeCluster) Version() string                            { return "" }
 func (f *fakeCluster) Refresh()                                   {}
 
 func (f *fakeCluster) Resolve(obj *unstructured.Unstructured) (plan.Ref, error) {

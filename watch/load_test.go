@@ -32,11 +32,11 @@ func BenchmarkLoad(b *testing.B) {
 	}
 	b.Run("cold", func(b *testing.B) {
 		for b.Loop() {
-			diff(source.NewLoader(sources))
+			diff(source.NewLoader(sources, source.Options{}))
 		}
 	})
 	b.Run("warm", func(b *testing.B) {
-		loader := source.NewLoader(sources)
+		loader := source.NewLoader(sources, source.Options{})
 		loader.Load(nil)
 		for b.Loop() {
 			diff(loader)

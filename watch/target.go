@@ -11,6 +11,7 @@ import (
 
 // target is the cluster as the loop needs it. *cluster.Cluster is the real one.
 type target interface {
+	Version() string
 	Learn([]*unstructured.Unstructured)
 	Resolve(*unstructured.Unstructured) (plan.Ref, error)
 	Refresh()

@@ -155,7 +155,7 @@ func newSet(config Config, target target) *Set {
 	}
 	return &Set{
 		config: config, definition: config.Definition, target: target,
-		loader: source.NewLoader(config.Definition.Sources),
+		loader: source.NewLoader(config.Definition.Sources, source.Options{Namespace: config.Definition.Namespace, Version: target.Version}),
 		log:    config.Logger.With("set", config.Definition.Name),
 		wake:   make(chan struct{}, 1),
 		state:  newState(),

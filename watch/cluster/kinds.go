@@ -55,6 +55,15 @@ func (c *Cluster) Learn(objects []*unstructured.Unstructured) {
 	}
 }
 
+// Version is the cluster's Kubernetes version, "" if it can't be asked.
+func (c *Cluster) Version() string {
+	version, err := c.client.Discovery().ServerVersion()
+	if err != nil {
+		return ""
+	}
+	return version.GitVersion
+}
+
 // Refresh forgets what the cluster serves, so that it is asked again.
 func (c *Cluster) Refresh() {
 	c.mapper.Reset()

@@ -41,9 +41,6 @@ func (i input) unchanged(path string) bool {
 	if err != nil || i.info == nil {
 		return err != nil && i.info == nil
 	}
-	if info.IsDir() {
-		return i.info.IsDir() && os.SameFile(i.info, info)
-	}
 	return (&cached{info: i.info, readAt: i.readAt}).unchanged(info)
 }
 

@@ -74,9 +74,17 @@ type Snapshot struct {
 	Files int
 }
 
+// Options are what charts see of the place that they are rendered for.
+type Options struct {
+	Namespace string
+	// Version asks the cluster for its Kubernetes version. It is called only when a chart is rendered.
+	Version func() string
+}
+
 // Loader reads sources and remembers what it read. It is not safe for concurrent use.
 type Loader struct {
 	sources []Source
+	options Options
 	cache   map[string]*cached
 	builds  map[string]*built
 	// interesting are the paths, by their real names, that matter although the usual rules don't tell: a
@@ -85,8 +93,8 @@ type Loader struct {
 }
 
 // NewLoader returns a loader for these sources.
-func NewLoader(sources []Source) *Loader {
-	return &Loader{sources: slices.Clone(sources), cache: map[string]*cached{}, builds: map[string]*built{}, interesting: map[string]bool{}}
+func NewLoader(sources []Source, options Options) *Loader {
+	return &Loader{sources: slices.Clone(sources), options: options, cache: map[string]*cached{}, builds: map[string]*built{}, interesting: map[string]bool{}}
 }
 
 // Load looks at every source. Visit is called with each directory before it is listed or a file in it is read.
