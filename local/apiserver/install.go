@@ -15,6 +15,7 @@ import (
 	"k8s.io/apiserver/pkg/endpoints/discovery"
 	"k8s.io/apiserver/pkg/endpoints/discovery/aggregated"
 	genericapiserver "k8s.io/apiserver/pkg/server"
+	"k8s.io/kubernetes/pkg/apis/extensions"
 )
 
 // installer puts groups on the routes of a server. GenericAPIServer.InstallAPIGroups would do, but for
@@ -67,6 +68,9 @@ func (i installer) routes(info *genericapiserver.APIGroupInfo) error {
 		resources, _, err := i.version(info, gv, root).InstallREST(i.server.Handler.GoRestfulContainer)
 		if err != nil {
 			return fmt.Errorf("install version %s: %w", gv.Version, err)
+		}
+		if gv.Group == extensions.GroupName {
+			hideFromControllers(resources)
 		}
 		manager.AddGroupVersion(gv.Group, apidiscoveryv2.APIVersionDiscovery{
 			Freshness: apidiscoveryv2.DiscoveryFreshnessCurrent,

@@ -2,7 +2,9 @@ package apiserver
 
 import (
 	"context"
+	"slices"
 
+	apidiscoveryv2 "k8s.io/api/apidiscovery/v2"
 	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -39,6 +41,17 @@ func unlisted(s rest.Storage) rest.Storage {
 		return unlistedIngresses{s, nameless{}}
 	}
 	return s
+}
+
+// hideFromControllers takes the verbs off the list of resources that another group serves as well by which
+// controllers find what they have to follow. Garbage collection, quota and the deletion of namespaces would
+// watch and count every object twice. The verbs work all the same.
+func hideFromControllers(resources []apidiscoveryv2.APIResourceDiscovery) {
+	for i := range resources {
+		resources[i].Verbs = slices.DeleteFunc(resources[i].Verbs, func(verb string) bool {
+			return verb == "list" || verb == "watch" || verb == "deletecollection"
+		})
+	}
 }
 
 type nameless struct{}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -361,6 +362,9 @@ func TestDiscovery(t *testing.T) {
 			have[l.GroupVersion+" "+r.Name] = true
 			if l.GroupVersion == "extensions/v1beta1" && (len(r.ShortNames) > 0 || len(r.Categories) > 0) {
 				t.Errorf("%s of extensions is listed as %v, %v: kubectl would find two", r.Name, r.ShortNames, r.Categories)
+			}
+			if l.GroupVersion == "extensions/v1beta1" && slices.Contains(r.Verbs, "watch") {
+				t.Errorf("%s of extensions is listed as watchable: controllers would follow every object twice", r.Name)
 			}
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"sync"
+	"time"
 
 	apiextensions "k8s.io/apiextensions-apiserver/pkg/apiserver"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -133,11 +134,15 @@ func (s *Server) build(ctx context.Context) error {
 	if s.front, err = front.build(*generic); err != nil {
 		return err
 	}
+	s.front.GenericAPIServer.ShutdownTimeout = shutdownGrace
 	for prefix, h := range s.cfg.Extra {
 		s.front.GenericAPIServer.Handler.NonGoRestfulMux.HandlePrefix(prefix, administratorsOnly(h))
 	}
 	return s.installOpenAPI()
 }
+
+// shutdownGrace is how long a stop waits for streams (watches, followed logs) to end by themselves; chosen.
+const shutdownGrace = time.Second
 
 // installMore installs the groups that are not Kubernetes' own, and returns their versions.
 func (s *Server) installMore(install installer) (versions []schema.GroupVersion, err error) {
@@ -172,6 +177,8 @@ func (s *Server) genericConfig(codecs serializer.CodecFactory) (*genericapiserve
 	// One user on one machine: fairness between tenants would only cost memory and start-up time.
 	c.FlowControl = nil
 	c.LongRunningFunc = longRunning(s.cfg.Extra)
+	// Without this, a stop waits a minute for every open watch.
+	c.ShutdownWatchTerminationGracePeriod = shutdownGrace
 	// All three servers add to one discovery document.
 	c.AggregatedDiscoveryGroupManager = aggregated.NewResourceManager("apis")
 	return c, nil
