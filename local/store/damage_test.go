@@ -161,7 +161,7 @@ func TestAStoreOfANewerVersionIsLeftAlone(t *testing.T) {
 	}
 	abandon(t, s)
 	var f *FormatError
-	if _, err := Open(o); !errors.As(err, &f) || f.Format != 9 || f.Known != formatVersion {
+	if _, err := Open(o); !errors.As(err, &f) || f.Format != 9 || f.Known != formatVersion || !strings.Contains(err.Error(), "newer version") {
 		t.Errorf("got %v", err)
 	}
 }

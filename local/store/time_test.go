@@ -3,6 +3,8 @@ package store
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -193,5 +195,38 @@ func TestProgressIsToldToThoseWhoAskAndHaveNotHeard(t *testing.T) {
 		default:
 		}
 		silent(t, s)
+	})
+}
+
+func TestARewriteThatFailsIsTriedAgainLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := openTest(t, func(o *Options) { o.rewriteSlack = -1 << 40 })
+		// There is something in the way of the new file.
+		obstacle := s.opts.Path + ".new"
+		if err := os.MkdirAll(filepath.Join(obstacle, "full"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		put(t, s, "a", "1")
+		synctest.Wait()
+		first := s.Stats().LastError
+		if first == nil {
+			t.Fatal("no error")
+		}
+		put(t, s, "a", "2")
+		synctest.Wait()
+		if s.Stats().LastError != first {
+			t.Error("it was tried again at once")
+		}
+		if err := os.RemoveAll(obstacle); err != nil {
+			t.Fatal(err)
+		}
+		after(rewriteRetry)
+		put(t, s, "a", "3")
+		synctest.Wait()
+		if n := s.Stats().Rewrites; n != 1 {
+			t.Errorf("%d rewrites", n)
+		}
+		s = reopen(t, s)
+		want(t, listed(t, s, "a", 0), "a=3@4.3")
 	})
 }
