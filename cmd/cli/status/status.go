@@ -74,7 +74,11 @@ func (o *options) gather(ctx context.Context) (client.Status, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	return c.Status(ctx)
+	s, err := c.Status(ctx)
+	if err != nil && !p.Running() {
+		return stopped, nil // it ended while it was asked
+	}
+	return s, err
 }
 
 func (o *options) once(ctx context.Context) error {

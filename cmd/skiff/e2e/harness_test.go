@@ -71,9 +71,19 @@ func skiff(t *testing.T, args ...string) string {
 	t.Helper()
 	r := try(t, shared.bin, args...)
 	if r.code != 0 {
-		t.Fatalf("%s", r)
+		t.Fatalf("%s\n%s", r, daemonLog(40))
 	}
 	return r.out
+}
+
+// daemonLog is the end of the daemon's log.
+func daemonLog(lines int) string {
+	raw, err := os.ReadFile(filepath.Join(shared.dir, "home", shared.profile, "daemon.log"))
+	if err != nil {
+		return err.Error()
+	}
+	all := strings.Split(strings.TrimSpace(string(raw)), "\n")
+	return "the end of the daemon's log:\n" + strings.Join(all[max(0, len(all)-lines):], "\n")
 }
 
 // kubectl runs the stock client and fails the test when it fails; it returns standard output.
@@ -160,6 +170,7 @@ func dump(t *testing.T, ns string) {
 		}
 		t.Logf("kubectl %s\n%s", strings.Join(args, " "), strings.Join(lines, "\n"))
 	}
+	t.Log(daemonLog(15))
 }
 
 // page fetches a URL; the body is empty when it didn't answer with 200.

@@ -80,6 +80,11 @@ func rootfs(version string) ([]byte, error) {
 	} {
 		_ = w.WriteHeader(&tar.Header{Name: "bin/" + applet, Linkname: "busybox", Typeflag: tar.TypeSymlink})
 	}
+	fetch, err := buildFetch()
+	if err != nil {
+		return nil, err
+	}
+	add("bin/fetch", 0o755, string(fetch))
 	add("etc/passwd", 0o644, "root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n")
 	add("serve", 0o755, serve)
 	add("www/index.html", 0o644, fmt.Sprintf("<html><head><title>k8s-demo</title></head><body>Hello from version %s</body></html>\n", version))
@@ -87,6 +92,17 @@ func rootfs(version string) ([]byte, error) {
 		return nil, err
 	}
 	return out.Bytes(), nil
+}
+
+// buildFetch compiles the small client that resolves names as a program in a pod does.
+func buildFetch() ([]byte, error) {
+	out := filepath.Join(shared.dir, "fetch")
+	build := exec.Command("go", "build", "-ldflags", "-s -w", "-o", out, "./testdata/fetch")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux")
+	if output, err := build.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("build the test's client: %w: %s", err, output)
+	}
+	return os.ReadFile(out)
 }
 
 func readBusybox() ([]byte, error) {

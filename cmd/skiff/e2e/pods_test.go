@@ -73,11 +73,10 @@ func TestAServiceHasItsNames(t *testing.T) {
 	kubectl(t, "run", "client", "--image="+shared.image+":0.1", "--command", "--", "sleep", "3600")
 	kubectl(t, "wait", "--for=condition=Ready", "pod", "--all", "--timeout=90s")
 	for _, host := range []string{"k8s-demo-svc", "k8s-demo-svc.names", "k8s-demo-svc.names.svc.cluster.local"} {
-		eventuallyPrints(t, "version 0.1", "exec", "client", "--", "wget", "-T", "5", "-qO-", "http://"+host+"/")
+		eventuallyPrints(t, "version 0.1", "exec", "client", "--", "fetch", "http://"+host+"/")
 	}
-	// The API is a Service too, and a pod finds it.
-	eventuallyPrints(t, "kubernetes", "exec", "client", "--", "sh", "-c",
-		"test -s /var/run/secrets/kubernetes.io/serviceaccount/token && nc -w 3 -z kubernetes.default.svc 443 && echo kubernetes")
+	// The API is a Service too; the pod's account gets in, and its CA vouches for the server.
+	eventuallyPrints(t, "gitVersion", "exec", "client", "--", "fetch", "https://kubernetes.default.svc/version")
 }
 
 func TestProbesRestartAndHide(t *testing.T) {
