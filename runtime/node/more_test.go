@@ -27,6 +27,7 @@ func TestMorePods(t *testing.T) {
 			"force": testForceDelete, "starting": testDeleteWhileStarting, "gate": testReadinessGate, "restart-policy": testOnFailure,
 			"image-update": testImageUpdate, "grace": testGrace, "guaranteed": testGuaranteed, "tcp-probe": testTCPProbe,
 			"exec-probe-timeout": testExecProbeTimeout, "post-start-fails": testPostStartFails, "evict": testEvict,
+			"resize": testResize, "size-limit": testSizeLimit, "start-over": testStartOver, "fields": testEnvFile,
 		} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
@@ -350,5 +351,91 @@ func TestKilledAtAnyStep(t *testing.T) {
 		c.until(name, "gone", patience, gone)
 		c.untilGoneFromEngine(name)
 		c.stopAgent()
+	}
+}
+
+func testResize(t *testing.T, c *cluster) {
+	limit := func(cpu, memory string) v1.ResourceRequirements {
+		return v1.ResourceRequirements{Limits: v1.ResourceList{v1.ResourceCPU: resource.MustParse(cpu), v1.ResourceMemory: resource.MustParse(memory)}}
+	}
+	c.pod("big", func(p *v1.Pod) {
+		main(p).Resources = limit("500m", "64Mi")
+		side := c.container("side", forever)
+		side.Resources = limit("500m", "64Mi")
+		side.ResizePolicy = []v1.ContainerResizePolicy{{ResourceName: v1.ResourceMemory, RestartPolicy: v1.RestartContainer}}
+		p.Spec.Containers = append(p.Spec.Containers, side)
+	})
+	p := c.until("big", "ready", patience, ready)
+	id := strings.TrimPrefix(status(p, "main").ContainerID, "docker://")
+	p.Spec.Containers[0].Resources = limit("1", "128Mi")
+	p.Spec.Containers[1].Resources = limit("500m", "128Mi")
+	if _, err := c.client.CoreV1().Pods("default").Update(context.Background(), p, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	p = c.until("big", "resized", patience, func(p *v1.Pod) bool {
+		s := status(p, "main")
+		return s.Resources != nil && s.Resources.Limits.Memory().Value() == 128<<20 && status(p, "side").RestartCount == 1 && ready(p)
+	})
+	if status(p, "main").RestartCount != 0 {
+		t.Error("main was restarted")
+	}
+	k, err := c.engine.InspectContainer(context.Background(), id)
+	if err != nil || k.Resources.Memory != 128<<20 || k.Resources.CPUQuota != 100000 {
+		t.Errorf("%+v %v", k.Resources, err)
+	}
+}
+
+func testSizeLimit(t *testing.T, c *cluster) {
+	limit := resource.MustParse("1Mi")
+	c.pod("full", func(p *v1.Pod) {
+		usualVolumes(p)
+		p.Spec.Volumes[0].EmptyDir.SizeLimit = &limit
+		script(p, "head -c 3000000 /dev/zero > /d/x; "+forever)
+	})
+	p := c.until("full", "evicted", patience, phase(v1.PodFailed))
+	if p.Status.Reason != "Evicted" || p.Status.Message != `Usage of EmptyDir volume "d" exceeds the limit "1Mi". ` {
+		t.Errorf("%s: %q", p.Status.Reason, p.Status.Message)
+	}
+}
+
+func testStartOver(t *testing.T, c *cluster) {
+	never := v1.ContainerRestartPolicyNever
+	c.pod("over", func(p *v1.Pod) {
+		usualVolumes(p)
+		p.Spec.RestartPolicy = v1.RestartPolicyNever
+		init := c.container("init", "echo x >> /d/inits")
+		init.VolumeMounts = main(p).VolumeMounts
+		p.Spec.InitContainers = []v1.Container{init}
+		trigger := c.container("trigger", "stat /d/done && { "+forever+"; }; touch /d/done; sleep 2; exit 42")
+		trigger.VolumeMounts = main(p).VolumeMounts
+		trigger.RestartPolicy = &never
+		trigger.RestartPolicyRules = []v1.ContainerRestartRule{{
+			Action:    v1.ContainerRestartRuleActionRestartAllContainers,
+			ExitCodes: &v1.ContainerRestartRuleOnExitCodes{Operator: v1.ContainerRestartRuleOnExitCodesOpIn, Values: []int32{42}},
+		}}
+		p.Spec.Containers = append(p.Spec.Containers, trigger)
+	})
+	p := c.until("over", "started over", patience, func(p *v1.Pod) bool {
+		return status(p, "main").RestartCount == 1 && status(p, "trigger").RestartCount == 1 && ready(p)
+	})
+	if got := c.exec("over", "main", "cat", "/d/inits"); got != "x\nx" {
+		t.Errorf("init containers ran: %q", got)
+	}
+	if status(p, "init").RestartCount != 1 {
+		t.Errorf("%+v", status(p, "init"))
+	}
+}
+
+func testEnvFile(t *testing.T, c *cluster) {
+	c.pod("envfile", func(p *v1.Pod) {
+		usualVolumes(p)
+		init := c.container("init", "echo \"KEY='value'\" > /d/env")
+		init.VolumeMounts = main(p).VolumeMounts
+		p.Spec.InitContainers = []v1.Container{init}
+		main(p).Env = []v1.EnvVar{{Name: "FROM_FILE", ValueFrom: &v1.EnvVarSource{FileKeyRef: &v1.FileKeySelector{VolumeName: "d", Path: "env", Key: "KEY"}}}}
+	})
+	c.until("envfile", "ready", patience, ready)
+	if got := strings.ReplaceAll(c.exec("envfile", "main", "cat", "/proc/1/environ"), "\x00", "\n"); !strings.Contains(got, "FROM_FILE=value\n") {
+		t.Error(got)
 	}
 }

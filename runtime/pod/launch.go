@@ -64,6 +64,8 @@ func (w *Worker) jobFor(op plan.Op) job {
 		return w.startContainer(op)
 	case plan.PostStart:
 		return w.postStart(op)
+	case plan.ResizeContainer:
+		return w.resizeContainer(op)
 	case plan.StopContainer:
 		return w.stopContainer(op)
 	case plan.RemoveContainer:
@@ -91,6 +93,8 @@ func defaultReason(kind plan.Kind) string {
 		return "FailedCreatePodSandBox"
 	case plan.PrepareSandbox, plan.Source:
 		return "FailedMount"
+	case plan.ResizeContainer:
+		return "ResizeError"
 	case plan.StopContainer, plan.RemoveSandbox, plan.RemoveContainer:
 		return "FailedKillPod"
 	}

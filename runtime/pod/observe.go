@@ -15,11 +15,12 @@ import (
 
 // adopt takes over what a former process left: every container is inspected before the first plan is made.
 func (w *Worker) adopt(existing []docker.ContainerSummary) {
+	// A former process may have made volumes and died before it made a container, or removed the containers first.
+	w.volumesExist = len(existing) > 0 || w.pod.Status.StartTime != nil || w.pod.DeletionTimestamp != nil
 	if len(existing) == 0 {
 		w.observed = true
 		return
 	}
-	w.volumesExist = true
 	// The sandbox first: it is asked for what the others left to say.
 	var ids []string
 	for _, sandbox := range []bool{true, false} {
@@ -65,6 +66,7 @@ func (w *Worker) inspectAll(ids []string) {
 
 // seen is what an inspection has shown; a nil seen is a container that doesn't exist.
 type seen struct {
+	resources   docker.Resources
 	sandbox     *plan.Sandbox
 	container   *plan.Container
 	mountpoints map[string]string
@@ -117,7 +119,7 @@ func (w *Worker) interpret(ctx context.Context, c *docker.Container) *seen {
 	if out.State == plan.Exited {
 		out.Message = w.terminationMessage(ctx, out, c.TTY)
 	}
-	return &seen{container: out}
+	return &seen{container: out, resources: c.Resources}
 }
 
 func state(c *docker.Container) plan.State {
@@ -159,6 +161,7 @@ func (w *Worker) record(s *seen) {
 			}
 		}
 		w.containers[s.container.ID] = s.container
+		w.resources[s.container.ID] = s.resources
 	}
 }
 

@@ -26,7 +26,7 @@ const (
 // stopContainer runs the preStop hook and stops the container, both within the deadline.
 func (w *Worker) stopContainer(op plan.Op) job {
 	pod, c := w.pod, containerSpec(w.pod, op.Container)
-	if op.Reason == "Changed" {
+	if op.Reason == "Changed" || op.Reason == "Resize" || op.Reason == "RestartAllContainers" {
 		w.again[op.ID] = true
 	}
 	if !op.Quiet {

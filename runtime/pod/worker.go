@@ -48,7 +48,8 @@ type Worker struct {
 	probes     map[string]plan.Probes
 	probers    map[proberKey]context.CancelFunc
 	hooks      map[string]plan.Hook
-	again      map[string]bool // containers that are stopped to be started anew
+	resources  map[string]docker.Resources // what running containers have
+	again      map[string]bool             // containers that are stopped to be started anew
 	faults     map[plan.Key]plan.Fault
 	flights    map[plan.Key]*flight
 	inspecting map[string]bool
@@ -62,6 +63,8 @@ type Worker struct {
 	volumesExist  bool
 	endpointsGone bool
 	finished      bool
+	measuring     bool
+	measureAt     time.Time
 	verdict       *plan.Verdict
 
 	last   *plan.Plan
@@ -92,7 +95,7 @@ func Start(ctx context.Context, cfg *Config, pod *v1.Pod, existing []docker.Cont
 		cfg: cfg, ctx: ctx, cancel: cancel, done: make(chan struct{}), wake: make(chan struct{}, 1),
 		pod: pod.DeepCopy(), gone: gone,
 		sandboxes: map[string]*plan.Sandbox{}, containers: map[string]*plan.Container{}, images: map[string]ensured{},
-		probes: map[string]plan.Probes{}, probers: map[proberKey]context.CancelFunc{}, hooks: map[string]plan.Hook{},
+		probes: map[string]plan.Probes{}, probers: map[proberKey]context.CancelFunc{}, hooks: map[string]plan.Hook{}, resources: map[string]docker.Resources{},
 		again: map[string]bool{}, faults: map[plan.Key]plan.Fault{}, flights: map[plan.Key]*flight{},
 		inspecting: map[string]bool{}, mountpoints: map[string]string{}, tokens: map[string]token{},
 	}
@@ -142,11 +145,7 @@ func (w *Worker) ImagesChanged() {
 
 // Evict ends the pod: phase Failed, with a DisruptionTarget condition.
 func (w *Worker) Evict(reason, message string) {
-	w.post(func() {
-		if w.verdict == nil {
-			w.verdict = &plan.Verdict{Reason: reason, Message: message, Disruption: "TerminationByKubelet"}
-		}
-	})
+	w.post(func() { w.evict(reason, message) })
 }
 
 func (w *Worker) post(f func()) {
@@ -225,7 +224,7 @@ func (w *Worker) step() *plan.Plan {
 	w.last = &next
 	w.noteSandbox()
 	w.reconcileProbes(&next)
-	w.resize(&next)
+	w.watchUsage(&next)
 	w.showStatus(facts, &next)
 	w.explain(facts, &next)
 	if !next.Done && w.content != nil && !w.content.Refresh.IsZero() && !next.Terminal {
@@ -264,7 +263,7 @@ func (w *Worker) facts(now time.Time) *plan.Facts {
 		Now: now, Pod: w.pod, Gone: w.gone, Volumes: w.volumesExist, Sourced: w.content != nil, Stale: w.stale && w.content != nil,
 		Images: map[string]plan.Image{}, Probes: w.probes, Hooks: w.hooks, RestartAfter: w.again, Faults: w.faults,
 		InFlight: map[plan.Key]plan.InFlight{}, EndpointsGone: w.endpointsGone || w.cfg.EndpointsSettled == nil,
-		Finished: w.finished, Verdict: w.verdict, Late: map[string]bool{}, HostIPs: w.cfg.HostIPs,
+		Finished: w.finished, Verdict: w.verdict, Late: map[string]bool{}, HostIPs: w.cfg.HostIPs, Resize: w.resizes(),
 	}
 	for _, s := range w.sandboxes {
 		sandbox := *s

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"k8s.io/cri-streaming/pkg/streaming/remotecommand"
@@ -94,7 +95,28 @@ func (e executor) AttachContainer(ctx context.Context, _, _, _ string, in io.Rea
 	if !e.c.Stdin {
 		in = nil
 	}
-	return e.s.cfg.Engine.Attach(ctx, e.c.ID, streams(ctx, in, out, errOut, e.c.TTY, resize))
+	s := streams(ctx, in, out, errOut, e.c.TTY, resize)
+	seen := &watched{w: s.Stdout}
+	if s.Stdout != nil {
+		s.Stdout = seen
+	}
+	err := e.s.cfg.Engine.Attach(ctx, e.c.ID, s)
+	if err == nil && !seen.any.Load() {
+		// It ended before the attachment began: an error makes clients show its log instead.
+		err = fmt.Errorf("container %.12s has ended", e.c.ID)
+	}
+	return err
+}
+
+// watched notices whether anything was written.
+type watched struct {
+	w   io.Writer
+	any atomic.Bool
+}
+
+func (w *watched) Write(p []byte) (int, error) {
+	w.any.Store(true)
+	return w.w.Write(p)
 }
 
 func streams(ctx context.Context, in io.Reader, out, errOut io.WriteCloser, tty bool, resize <-chan remotecommand.TerminalSize) docker.Streams {

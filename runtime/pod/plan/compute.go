@@ -29,6 +29,8 @@ type planner struct {
 	f    *Facts
 	spec *v1.PodSpec
 	plan Plan
+	// epoch is when all containers were last asked to start over; older ones don't count.
+	epoch time.Time
 	// busy: something that has to end first is in flight or was just planned.
 	busy bool
 }
@@ -126,6 +128,9 @@ func (p *planner) live() {
 		return
 	}
 	p.collect()
+	if p.startOver(sandbox) {
+		return
+	}
 	p.startEphemeral(sandbox)
 	initialized := p.initialize(sandbox)
 	if p.plan.Terminal || !initialized {
@@ -197,7 +202,7 @@ func (p *planner) nothingToStart() bool {
 	for i := range p.spec.Containers {
 		c := &p.spec.Containers[i]
 		latest := p.f.latest(c.Name)
-		if latest == nil || (latest.State != Exited && latest.State != Gone) {
+		if latest == nil || (latest.State != Exited && latest.State != Gone) || p.stale(latest) {
 			return false
 		}
 		if podutil.ContainerShouldRestart(*c, *p.spec, int32(latest.ExitCode)) {

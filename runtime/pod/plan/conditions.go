@@ -29,6 +29,8 @@ func (s *statusMaker) conditions(out *v1.PodStatus) {
 	if v := s.p.Verdict; v != nil && v.Disruption != "" {
 		s.set(out, v1.PodCondition{Type: v1.DisruptionTarget, Status: v1.ConditionTrue, Reason: v.Disruption, Message: v.Message})
 	}
+	s.resizing(out)
+	s.startingOver(out)
 	s.set(out, v1.PodCondition{Type: v1.PodReadyToStartContainers, Status: truth(s.sandbox != nil && s.sandbox.State == Running)})
 	s.set(out, s.initialized(out))
 	ready := s.containersReady(out)
@@ -126,6 +128,37 @@ func (s *statusMaker) containersReady(out *v1.PodStatus) v1.PodCondition {
 	}
 	cond.Status = v1.ConditionTrue
 	return cond
+}
+
+// resizing shows that resources have not reached every container yet, and why.
+func (s *statusMaker) resizing(out *v1.PodStatus) {
+	if len(s.f.Resize) == 0 || s.p.Terminal {
+		return
+	}
+	cond := v1.PodCondition{Type: v1.PodResizeInProgress, Status: v1.ConditionTrue}
+	for key, fault := range s.f.Faults {
+		if key.Kind == ResizeContainer {
+			cond.Reason, cond.Message = v1.PodReasonError, fault.Message
+		}
+	}
+	s.set(out, cond)
+}
+
+// startingOver shows whether a restart rule is having all containers started anew.
+func (s *statusMaker) startingOver(out *v1.PodStatus) {
+	if !podutil.AllContainersCouldRestart(s.spec) {
+		return
+	}
+	cond := v1.PodCondition{Type: v1.AllContainersRestarting, Status: v1.ConditionFalse}
+	if s.sandbox != nil && !s.p.Terminal {
+		p := planner{f: s.f, spec: s.spec, epoch: lastStartOver(s.f, s.spec, s.sandbox)}
+		for _, c := range s.f.running() {
+			if p.stale(c) {
+				cond.Status, cond.Reason, cond.Message = v1.ConditionTrue, "RestartAllContainersStarted", "container exited with restart policy rule"
+			}
+		}
+	}
+	s.set(out, cond)
 }
 
 // gates is the Ready condition of a pod whose containers are ready.

@@ -125,6 +125,12 @@ type Verdict struct {
 	Exceeded   bool // activeDeadlineSeconds
 }
 
+// A Resize is a change of resources that has to reach a running container.
+type Resize struct {
+	// Restart: the container's resize policy wants it started anew.
+	Restart bool
+}
+
 // Facts is everything a plan is made from.
 type Facts struct {
 	Now time.Time
@@ -154,6 +160,8 @@ type Facts struct {
 	Verdict  *Verdict
 	// Late names containers that can only be created once the sandbox is up: they need its address or a path in a volume.
 	Late map[string]bool
+	// Resize names running containers whose resources differ from what the pod asks for.
+	Resize map[string]Resize
 	// HostIPs of the node, for the status.
 	HostIPs []string
 }

@@ -50,7 +50,7 @@ func (p *planner) initialize(sandbox *Sandbox) bool {
 
 // current is the newest container of a name that belongs to the sandbox.
 func (p *planner) current(name string, sandbox *Sandbox) *Container {
-	if latest := p.f.latest(name); latest != nil && latest.Sandbox == sandbox.Attempt {
+	if latest := p.f.latest(name); latest != nil && latest.Sandbox == sandbox.Attempt && !p.stale(latest) {
 		return latest
 	}
 	return nil

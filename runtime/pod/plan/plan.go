@@ -20,6 +20,7 @@ const (
 	CreateContainer Kind = "create"
 	StartContainer  Kind = "start"
 	PostStart       Kind = "post-start"
+	ResizeContainer Kind = "resize"
 	StopContainer   Kind = "stop"
 	RemoveContainer Kind = "remove"
 	AwaitEndpoints  Kind = "await-endpoints"
@@ -59,7 +60,7 @@ func (o Op) Key() Key {
 		return Key{o.Kind, fmt.Sprintf("%s/%d", o.Container, o.Attempt)}
 	case CreateSandbox:
 		return Key{o.Kind, fmt.Sprint(o.Attempt)}
-	case StartSandbox, PrepareSandbox, RemoveSandbox, StartContainer, PostStart, StopContainer, RemoveContainer:
+	case StartSandbox, PrepareSandbox, RemoveSandbox, StartContainer, PostStart, ResizeContainer, StopContainer, RemoveContainer:
 		return Key{o.Kind, o.ID}
 	}
 	return Key{Kind: o.Kind}

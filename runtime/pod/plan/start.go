@@ -143,6 +143,8 @@ func (p *planner) unfit(c *v1.Container, running *Container) (reason, cause stri
 		return "Liveness", fmt.Sprintf("Container %s failed liveness probe", c.Name), false
 	case c.StartupProbe != nil && probes.Startup == Failure:
 		return "Startup", fmt.Sprintf("Container %s failed startup probe", c.Name), false
+	case p.f.Resize[c.Name].Restart:
+		return "Resize", fmt.Sprintf("Container %s resize requires restart", c.Name), true
 	}
 	return "", "", false
 }
@@ -151,6 +153,9 @@ func (p *planner) unfit(c *v1.Container, running *Container) (reason, cause stri
 func (p *planner) stopUnfit(c *v1.Container, running *Container) bool {
 	reason, cause, always := p.unfit(c, running)
 	if reason == "" {
+		if _, ok := p.f.Resize[c.Name]; ok {
+			p.do(Op{Kind: ResizeContainer, Container: c.Name, ID: running.ID, Cause: "the pod asks for other resources"})
+		}
 		return false
 	}
 	restarts := always || p.spec.RestartPolicy != v1.RestartPolicyNever
@@ -189,6 +194,9 @@ func (p *planner) keepRunning(sandbox *Sandbox) {
 		case latest.State == Created:
 			alive++
 			p.start(c, sandbox, hold, "the container was created")
+		case p.stale(latest):
+			alive++
+			p.start(c, sandbox, hold, "all containers of the pod start over")
 		case latest.State == Running:
 			alive++
 			if !p.stopUnfit(c, latest) && !p.postStart(c, latest) {

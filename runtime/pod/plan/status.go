@@ -113,6 +113,9 @@ func (s *statusMaker) container(c *v1.Container, olds []v1.ContainerStatus, init
 	status.ImageID = latest.ImageID
 	status.AllocatedResources = c.Resources.Requests.DeepCopy()
 	status.Resources = c.Resources.DeepCopy()
+	if _, resizing := s.f.Resize[c.Name]; resizing && old.Resources != nil {
+		status.Resources = old.Resources.DeepCopy() // what it still has
+	}
 	status.State = s.state(latest)
 	if status.State.Waiting != nil {
 		status.State.Waiting.Reason = s.creating()
@@ -179,7 +182,7 @@ func (s *statusMaker) unseen(c *v1.Container, status *v1.ContainerStatus, old v1
 }
 
 func (s *statusMaker) regularInSandbox() bool {
-	p := planner{f: s.f, spec: s.spec}
+	p := planner{f: s.f, spec: s.spec, epoch: lastStartOver(s.f, s.spec, s.sandbox)}
 	return p.regularSeen(s.sandbox)
 }
 
@@ -375,6 +378,7 @@ func (t *tally) phase(initialized, over bool) v1.PodPhase {
 // kubeletConditions are the conditions that the node owns; others in the status belong to whoever wrote them.
 var kubeletConditions = []v1.PodConditionType{
 	v1.PodScheduled, v1.PodReady, v1.PodInitialized, v1.ContainersReady, v1.PodReadyToStartContainers,
+	v1.PodResizeInProgress, v1.PodResizePending, v1.AllContainersRestarting,
 }
 
 func ownCondition(t v1.PodConditionType) bool { return slices.Contains(kubeletConditions, t) }
