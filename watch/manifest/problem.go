@@ -19,6 +19,8 @@ type Problem struct {
 	Column int    `json:"column,omitempty"` // 1-based, 0 when only the line is known
 	Reason string `json:"reason"`
 	Hint   string `json:"hint,omitempty"`
+	// Syntax says that the text is no YAML or JSON at all, not merely no manifest.
+	Syntax bool `json:"-"`
 }
 
 // Position is file:line:column as editors and terminals understand it, as far as it is known.
@@ -44,7 +46,7 @@ func (p Problem) Error() string {
 // yamlProblem locates the failure of a document. The parser whose reading counts reports at best a line inside its
 // text, so a parser that knows columns is asked to fail on the same document.
 func yamlProblem(name string, doc document, err error) Problem {
-	problem := Problem{File: name, Line: doc.line, Column: 1, Reason: cleanReason(err)}
+	problem := Problem{File: name, Line: doc.line, Column: 1, Reason: cleanReason(err), Syntax: true}
 	if line, ok := lineInText(err); ok {
 		problem.Line, problem.Column = doc.line+line-1, 0
 	}
@@ -114,7 +116,7 @@ func jsonProblem(name string, data []byte, decoder *json.Decoder, err error) Pro
 		offset, reason = len(data), "the JSON ends in the middle of a value"
 	}
 	line, column := lineColumn(data, offset)
-	problem := Problem{File: name, Line: line, Column: column, Reason: reason}
+	problem := Problem{File: name, Line: line, Column: column, Reason: reason, Syntax: true}
 	if offset < len(data) && offset >= 0 && (data[offset] == '}' || data[offset] == ']') {
 		problem.Hint = "JSON allows no comma after the last element"
 	}

@@ -1,7 +1,6 @@
 package source
 
 import (
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -211,9 +210,6 @@ func chartProblem(file string, at place, err error) manifest.Problem {
 		if rest := strings.TrimSpace(reason[match[1]:]); rest != "" {
 			problem.Reason = rest
 		}
-	}
-	if errors.Is(err, fs.ErrNotExist) {
-		problem.Hint = "check the path"
 	}
 	return problem
 }

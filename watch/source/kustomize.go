@@ -1,15 +1,16 @@
 package source
 
 import (
-	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
+	yaml4 "go.yaml.in/yaml/v4"
 	kjson "sigs.k8s.io/json"
 	"sigs.k8s.io/kustomize/api/konfig"
 	"sigs.k8s.io/kustomize/api/krusty"
@@ -67,6 +68,7 @@ func (w *walk) addBuilt(kind Kind, at place, out *built) {
 	w.builds[at.path] = out
 	for path := range out.inputs {
 		w.matters(path)
+		w.whole[realDir(path)] = true
 		// A later pass reuses the result without asking the file system again, so the watch is kept here.
 		w.visit(filepath.Dir(path))
 	}
@@ -105,7 +107,7 @@ func buildKustomization(at place, visit func(string)) *built {
 	}
 	rendered, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(disk, at.path)
 	if err != nil {
-		out.problems = []manifest.Problem{kustomizeProblem(file, at, err)}
+		out.problems = kustomizeProblems(file, at, out, err)
 		return out
 	}
 	for _, resource := range rendered.Resources() {
@@ -133,17 +135,60 @@ func toObject(marshal func() ([]byte, error)) (map[string]any, error) {
 	return content, nil
 }
 
-// kustomizeProblem makes kustomize's one long chain of reasons readable: the first line, without the absolute path
-// that the message repeats.
-func kustomizeProblem(file string, at place, err error) manifest.Problem {
+// kustomizeProblems looks for the cause itself, because kustomize reports a chain of everything it tried: a part that
+// is not there, a part that can't be parsed. Only what is left gets kustomize's own words.
+func kustomizeProblems(file string, at place, out *built, err error) []manifest.Problem {
+	var problems []manifest.Problem
+	for _, path := range slices.Sorted(maps.Keys(out.inputs)) {
+		rel, relErr := filepath.Rel(at.path, path)
+		if relErr != nil {
+			continue
+		}
+		name := filepath.Join(at.name, rel)
+		in := out.inputs[path]
+		switch {
+		case in.info == nil && !isKustomizationFile(filepath.Base(path)) && strings.Contains(err.Error(), filepath.ToSlash(rel)):
+			line, column := findScalar(filepath.Join(at.path, filepath.Base(file)), filepath.ToSlash(rel))
+			problems = append(problems, manifest.Problem{File: file, Line: line, Column: column, Reason: fmt.Sprintf("%s is not there", filepath.ToSlash(rel))})
+		case in.info != nil && in.info.Mode().IsRegular() && hasManifestName(filepath.Base(path)):
+			if data, readErr := os.ReadFile(path); readErr == nil {
+				problems = append(problems, syntaxProblems(name, data)...)
+			}
+		}
+	}
+	if len(problems) > 0 {
+		return problems
+	}
 	reason, _, _ := strings.Cut(err.Error(), "\n")
 	reason = strings.ReplaceAll(reason, at.path+string(filepath.Separator), "")
 	reason = strings.ReplaceAll(reason, at.path, at.name)
-	problem := manifest.Problem{File: file, Line: 1, Reason: reason}
-	if errors.Is(err, fs.ErrNotExist) {
-		problem.Hint = "check the paths under resources:"
+	return []manifest.Problem{{File: file, Line: 1, Reason: reason}}
+}
+
+// syntaxProblems are the problems of a file that may be a partial object, such as a patch.
+func syntaxProblems(name string, data []byte) []manifest.Problem {
+	return slices.DeleteFunc(manifest.Parse(name, data).Problems, func(p manifest.Problem) bool { return !p.Syntax })
+}
+
+// findScalar finds where a kustomization names something.
+func findScalar(file, value string) (line, column int) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return 1, 0
 	}
-	return problem
+	var root yaml4.Node
+	if err := yaml4.Load(data, &root, yaml4.WithSingleDocument(), yaml4.WithUniqueKeys(false)); err != nil {
+		return 1, 0
+	}
+	nodes := []*yaml4.Node{&root}
+	for len(nodes) > 0 {
+		node := nodes[0]
+		nodes = append(nodes[1:], node.Content...)
+		if node.Kind == yaml4.ScalarNode && (node.Value == value || strings.HasSuffix(node.Value, "="+value) || node.Value == "./"+value) {
+			return node.Line, node.Column
+		}
+	}
+	return 1, 0
 }
 
 // recordingFS notes everything that a build looks at, and has directories watched before they are looked into.
@@ -189,6 +234,11 @@ func (r *recordingFS) ReadFile(path string) ([]byte, error) {
 		}
 	}
 	return r.FileSystem.ReadFile(path)
+}
+
+func (r *recordingFS) CleanedAbs(path string) (filesys.ConfirmedDir, string, error) {
+	r.note(path)
+	return r.FileSystem.CleanedAbs(path)
 }
 
 func (r *recordingFS) Exists(path string) bool {

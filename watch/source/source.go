@@ -90,11 +90,13 @@ type Loader struct {
 	// interesting are the paths, by their real names, that matter although the usual rules don't tell: a
 	// kustomization's parts, the way to a source.
 	interesting map[string]bool
+	// whole are directories in which any file may matter, because a kustomization or chart is made of them.
+	whole map[string]bool
 }
 
 // NewLoader returns a loader for these sources.
 func NewLoader(sources []Source, options Options) *Loader {
-	return &Loader{sources: slices.Clone(sources), options: options, cache: map[string]*cached{}, builds: map[string]*built{}, interesting: map[string]bool{}}
+	return &Loader{sources: slices.Clone(sources), options: options, cache: map[string]*cached{}, builds: map[string]*built{}, interesting: map[string]bool{}, whole: map[string]bool{}}
 }
 
 // Load looks at every source. Visit is called with each directory before it is listed or a file in it is read.
@@ -102,7 +104,7 @@ func (l *Loader) Load(visit func(dir string)) Snapshot {
 	if visit == nil {
 		visit = func(string) {}
 	}
-	w := &walk{loader: l, visit: visit, seen: map[string]bool{}, used: map[string]bool{}, builds: map[string]*built{}, interesting: map[string]bool{}}
+	w := &walk{loader: l, visit: visit, seen: map[string]bool{}, used: map[string]bool{}, builds: map[string]*built{}, interesting: map[string]bool{}, whole: map[string]bool{}}
 	for _, source := range l.sources {
 		w.source(source)
 	}
@@ -112,7 +114,7 @@ func (l *Loader) Load(visit func(dir string)) Snapshot {
 			delete(l.cache, path)
 		}
 	}
-	l.builds, l.interesting = w.builds, w.interesting
+	l.builds, l.interesting, l.whole = w.builds, w.interesting, w.whole
 	return w.snapshot
 }
 
@@ -122,7 +124,7 @@ func (l *Loader) Relevant(path string) bool {
 	if editorsOwn(base) {
 		return false
 	}
-	if l.interesting[path] || l.interesting[filepath.Dir(path)] || hasManifestName(base) || isIgnoreFile(base) {
+	if l.interesting[path] || l.whole[filepath.Dir(path)] || hasManifestName(base) || isIgnoreFile(base) {
 		return true
 	}
 	// A directory or a link may bring or take manifests; what is gone may have been one.

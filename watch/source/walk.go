@@ -22,6 +22,7 @@ type walk struct {
 	used        map[string]bool // cache entries that are still of use
 	builds      map[string]*built
 	interesting map[string]bool
+	whole       map[string]bool
 	snapshot    Snapshot
 }
 
@@ -66,11 +67,16 @@ func (w *walk) approach(path string) {
 
 // matters marks a path by the name that the watch will use for it.
 func (w *walk) matters(path string) {
+	w.interesting[filepath.Join(realDir(path), filepath.Base(path))] = true
+}
+
+// realDir is the directory of a path without symbolic links, as far as it exists.
+func realDir(path string) string {
 	dir := filepath.Dir(path)
 	if real, err := filepath.EvalSymlinks(dir); err == nil {
-		dir = real
+		return real
 	}
-	w.interesting[filepath.Join(dir, filepath.Base(path))] = true
+	return dir
 }
 
 // awaitReturn puts the watch on the nearest directory that exists, so that the source is noticed when it comes back.
