@@ -32,6 +32,8 @@ type StartOptions struct {
 	Nodes int
 	// Bind is an address that NodePorts listen on besides loopback.
 	Bind string
+	// Restore puts the last good copy of the store in the place of a damaged one first.
+	Restore bool
 	// Version is the caller's; it is only told to the user when the daemon's differs.
 	Version string
 	// Verbosity is passed on to the daemon's log.
@@ -52,6 +54,9 @@ func (o StartOptions) args(p *profile.Profile) []string {
 	}
 	if o.Bind != "" {
 		args = append(args, "--bind", o.Bind)
+	}
+	if o.Restore {
+		args = append(args, "--restore")
 	}
 	if o.Verbosity != 0 {
 		args = append(args, "--verbosity", strconv.Itoa(o.Verbosity))

@@ -201,6 +201,11 @@ func (d *daemon) openState(undo *stack) (*pki.Bundle, error) {
 		return err
 	})
 	group.Go(func() (err error) {
+		if d.opts.Start.Restore {
+			if err := d.restoreStore(); err != nil {
+				return err
+			}
+		}
 		d.store, err = store.Open(store.Options{
 			Path: d.profile.StorePath(), RestoreCommand: restoreCommand(d.profile), Logger: d.log,
 		})
@@ -220,6 +225,23 @@ func (d *daemon) openState(undo *stack) (*pki.Bundle, error) {
 	stats := d.store.Stats()
 	d.tell.phase(client.PhaseStore, fmt.Sprintf("%d objects at revision %d", stats.Objects, stats.Revision))
 	return bundle, nil
+}
+
+// restoreStore puts back the last good copy, of which the damaged file is kept beside it.
+func (d *daemon) restoreStore() error {
+	restored, err := store.Restore(d.profile.StorePath())
+	if errors.Is(err, store.ErrNoCopy) {
+		return &client.Failure{
+			Reason:  client.ReasonStoreDamaged,
+			Message: fmt.Sprintf("--restore: there is no good copy of the store of %q", d.profile.Name),
+			Hint:    "a copy is made at every clean stop; run `skiff delete` to start afresh",
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("restore the store: %w", err)
+	}
+	d.log.Info("restored the store", "from", restored.Path, "of", restored.Time)
+	return nil
 }
 
 // restoreCommand is what puts back the last good copy of a damaged store.

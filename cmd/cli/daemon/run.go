@@ -38,6 +38,7 @@ func newRunCmd(e *env.Env) *cobra.Command {
 	f.StringVar(&o.Subnet, "subnet", "", "The /16 of pods and Services")
 	f.IntVar(&o.Nodes, "nodes", 0, "How many nodes to show the engine as")
 	f.StringVar(&o.Bind, "bind", "", "One more address that NodePorts listen on")
+	f.BoolVar(&o.Restore, "restore", false, "Put back the last good copy of a damaged store first")
 	f.IntVar(&o.Verbosity, "verbosity", 0, "How much to log (0 to 9)")
 	return c
 }

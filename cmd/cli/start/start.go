@@ -50,6 +50,7 @@ A cluster that was stopped comes back with everything it had, at the same port.`
 	f.StringVar(&o.Subnet, "subnet", "", "The /16 of pods and Services, e.g. 10.99.0.0/16 (default: one that overlaps no route; first start only)")
 	f.IntVar(&o.Nodes, "nodes", 0, "How many nodes to show the one engine as (default 1)")
 	f.StringVar(&o.Bind, "bind", "", "One more address that NodePorts and load balancers listen on, besides loopback")
+	f.BoolVar(&o.Restore, "restore", false, "Put back the last good copy of a damaged store first; what came after the copy is lost")
 	f.IntVar(&o.Verbosity, "verbosity", 0, "How much the daemon logs (0 to 9)")
 	return c
 }
