@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -118,7 +119,7 @@ func (r *Registry) ensure(ctx context.Context, n Node, existing *corev1.Node) er
 		if err == nil {
 			// Admission gives a node that is created the taint not-ready, which would keep pods off until the
 			// taints controller has run.
-			return r.dropNotReady(ctx, created)
+			return errors.Join(r.dropNotReady(ctx, created), r.createLease(ctx, created))
 		}
 		if !apierrors.IsAlreadyExists(err) {
 			return err
@@ -156,6 +157,23 @@ func (r *Registry) dropNotReady(ctx context.Context, n *corev1.Node) error {
 		return nil
 	}
 	return applyTaints(ctx, r.cfg.Client, n.Name, add, remove)
+}
+
+// createLease makes the Lease that kubectl describe looks for. It is never renewed, and says so by having no time of
+// renewal: nobody watches for heartbeats here.
+func (r *Registry) createLease(ctx context.Context, n *corev1.Node) error {
+	lease := &coordinationv1.Lease{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: n.Name, Namespace: corev1.NamespaceNodeLease,
+			OwnerReferences: []metav1.OwnerReference{{APIVersion: "v1", Kind: "Node", Name: n.Name, UID: n.UID}},
+		},
+		Spec: coordinationv1.LeaseSpec{HolderIdentity: &n.Name},
+	}
+	_, err := r.cfg.Client.CoordinationV1().Leases(lease.Namespace).Create(ctx, lease, metav1.CreateOptions{})
+	if err != nil && !apierrors.IsAlreadyExists(err) {
+		return fmt.Errorf("create lease: %w", err)
+	}
+	return nil
 }
 
 // changed tells whether two statuses differ by more than the time they were written.
