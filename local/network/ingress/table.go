@@ -195,7 +195,7 @@ func (r *Route) rewrite(path string) string {
 		return path
 	}
 	if r.Regexp == nil {
-		return r.Rewrite
+		return groupRef.ReplaceAllString(r.Rewrite, "")
 	}
 	m := r.Regexp.FindStringSubmatchIndex(path)
 	if m == nil {

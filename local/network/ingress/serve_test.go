@@ -1,0 +1,452 @@
+package ingress
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes/fake"
+	"k8s.io/client-go/tools/record"
+
+	"skiff.local/skiff/local/network/relayproto"
+)
+
+// world is a controller with Services that are servers in this process.
+type world struct {
+	t         *testing.T
+	client    *fake.Clientset
+	c         *Controller
+	events    *record.FakeRecorder
+	log       *syncBuffer
+	authority *Authority
+
+	mu        sync.Mutex
+	endpoints map[string][]netip.AddrPort // guarded by mu
+}
+
+func (w *world) Port(key relayproto.Key, number uint16, name string) (uint16, error) {
+	return anyService{}.Port(key, number, name)
+}
+
+func (w *world) backends(key relayproto.Key, _ uint16) []netip.AddrPort {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.endpoints[key.Name]
+}
+
+func (w *world) set(service string, addrs ...netip.AddrPort) {
+	w.mu.Lock()
+	w.endpoints[service] = addrs
+	w.mu.Unlock()
+	w.c.Forget(relayproto.Key{Namespace: "default", Name: service}, addrs)
+}
+
+func newWorld(t *testing.T, objects ...runtime.Object) *world {
+	t.Helper()
+	dir := t.TempDir()
+	authority, err := OpenAuthority(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := OpenAuthority(dir); err != nil || !again.cert.Equal(authority.cert) {
+		t.Fatalf("the authority is another one when opened again: %v", err)
+	}
+	w := &world{
+		t: t, client: fake.NewClientset(objects...), events: record.NewFakeRecorder(100), log: &syncBuffer{},
+		authority: authority, endpoints: map[string][]netip.AddrPort{},
+	}
+	factory := informers.NewSharedInformerFactory(w.client, 0)
+	w.c = New(Config{
+		Client: w.client, Informers: factory, Recorder: w.events, Services: w, Backends: w.backends,
+		Dial: func(ctx context.Context, network string, addr netip.AddrPort) (net.Conn, error) {
+			var d net.Dialer
+			return d.DialContext(ctx, network, addr.String())
+		},
+		Bind:  []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()},
+		Ports: Ports{HTTP: []uint16{free(t)}, HTTPS: []uint16{free(t)}}, Authority: authority, AccessLog: w.log,
+		Logger: slog.New(slog.DiscardHandler),
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() { defer close(ended); w.c.Run(ctx) }()
+	t.Cleanup(func() { cancel(); <-ended; factory.Shutdown() })
+	return w
+}
+
+func free(t *testing.T) uint16 {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).AddrPort().Port()
+}
+
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *syncBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+func (s *syncBuffer) String() string { s.mu.Lock(); defer s.mu.Unlock(); return s.b.String() }
+
+func (w *world) apply(o *networkingv1.Ingress) {
+	w.t.Helper()
+	class := ClassName
+	if o.Spec.IngressClassName == nil {
+		o.Spec.IngressClassName = &class
+	}
+	if _, err := w.client.NetworkingV1().Ingresses(o.Namespace).Create(context.Background(), o, metav1.CreateOptions{}); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func eventually(t *testing.T, check func() string) {
+	t.Helper()
+	deadline := time.Now().Add(5 * time.Second)
+	for {
+		last := check()
+		if last == "" {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(last)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// client asks whatever host by way of the controller's ports.
+func (w *world) clientFor(protocols func(*http.Protocols)) *http.Client {
+	pool := x509.NewCertPool()
+	pool.AddCert(w.authority.cert)
+	p := new(http.Protocols)
+	protocols(p)
+	return &http.Client{
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Transport: &http.Transport{
+			TLSClientConfig: &tls.Config{RootCAs: pool}, Protocols: p,
+			DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+				st := w.c.Status()
+				port := st.HTTP
+				if strings.HasSuffix(addr, ":443") {
+					port = st.HTTPS
+				}
+				var d net.Dialer
+				return d.DialContext(ctx, network, fmt.Sprintf("127.0.0.1:%d", port))
+			},
+		},
+	}
+}
+
+func http1(p *http.Protocols) { p.SetHTTP1(true) }
+
+func backendServer(t *testing.T, h http.HandlerFunc) netip.AddrPort {
+	t.Helper()
+	s := httptest.NewUnstartedServer(h)
+	s.Config.Protocols = new(http.Protocols)
+	s.Config.Protocols.SetHTTP1(true)
+	s.Config.Protocols.SetUnencryptedHTTP2(true)
+	s.Start()
+	t.Cleanup(s.Close)
+	return s.Listener.Addr().(*net.TCPAddr).AddrPort()
+}
+
+func say(text string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		fmt.Fprintf(w, "%s %s%s %s%s", text, r.Host, r.URL.RequestURI(), r.Header.Get("X-Forwarded-Proto"), body)
+	}
+}
+
+func (w *world) get(client *http.Client, url string) string {
+	res, err := client.Get(url)
+	if err != nil {
+		return err.Error()
+	}
+	defer res.Body.Close()
+	body, _ := io.ReadAll(res.Body)
+	if to := res.Header.Get("Location"); to != "" {
+		return fmt.Sprintf("%d to %s", res.StatusCode, to)
+	}
+	return fmt.Sprintf("%d %s", res.StatusCode, strings.TrimSpace(string(body)))
+}
+
+func TestIngressesAreServed(t *testing.T) {
+	w := newWorld(t)
+	w.set("web", backendServer(t, say("web")))
+	w.apply(ing("web", 0, "web.localhost/ prefix web"))
+	w.apply(ing("api", 0, "api.localhost/v1(/|$)(.*) any web", "rewrite-target=/$2"))
+	w.apply(ing("away", 0, "permanent-redirect=https://example.org/", "old.localhost/ prefix web"))
+	w.apply(ing("secure", 0, "secure.localhost/ prefix web", "tls secure.localhost"))
+	client := w.clientFor(http1)
+	eventually(t, func() string {
+		if got := w.get(client, "http://secure.localhost/"); !strings.HasPrefix(got, "308 to https://secure.localhost") {
+			return got
+		}
+		return ""
+	})
+	for _, c := range []struct{ url, want string }{
+		{"http://web.localhost/a?b=c", "200 web web.localhost/a?b=c http"},
+		{"http://api.localhost/v1/users?x=1", "200 web api.localhost/users?x=1 http"},
+		{"http://old.localhost/x", "301 to https://example.org/"},
+		{"https://secure.localhost/s", "200 web secure.localhost/s https"},
+		{"http://nobody.localhost/", "404 404 Not Found\nskiff ingress: no ingress has the host"},
+	} {
+		if got := w.get(client, c.url); !strings.HasPrefix(got, c.want) {
+			t.Errorf("%s: %q, want %q", c.url, got, c.want)
+		}
+	}
+	h2 := w.clientFor(func(p *http.Protocols) { p.SetHTTP2(true) })
+	res, err := h2.Get("https://secure.localhost/")
+	if err != nil || res.ProtoMajor != 2 {
+		t.Errorf("HTTP/2: %v, %v", res, err)
+	}
+	eventually(t, func() string {
+		o, err := w.client.NetworkingV1().Ingresses("default").Get(t.Context(), "web", metav1.GetOptions{})
+		if err != nil || len(o.Status.LoadBalancer.Ingress) != 1 || o.Status.LoadBalancer.Ingress[0].Hostname != "localhost" {
+			return fmt.Sprintf("status: %+v, %v", o.Status, err)
+		}
+		return ""
+	})
+	class, err := w.client.NetworkingV1().IngressClasses().Get(t.Context(), ClassName, metav1.GetOptions{})
+	if err != nil || class.Annotations[networkingv1.AnnotationIsDefaultIngressClass] != "true" {
+		t.Errorf("class: %+v, %v", class, err)
+	}
+	if log := w.log.String(); !strings.Contains(log, `"GET /v1/users?x=1 HTTP/1.1" api.localhost 200`) {
+		t.Errorf("access log:\n%s", log)
+	}
+}
+
+func TestSecretsGiveTheCertificate(t *testing.T) {
+	w := newWorld(t)
+	w.set("web", backendServer(t, say("web")))
+	other, err := OpenAuthority(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf, err := other.Leaf("own.localhost")
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := x509.MarshalPKCS8PrivateKey(leaf.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certPEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: leaf.Certificate[0]})
+	keyPEM := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})
+	for name, data := range map[string]map[string][]byte{
+		"good": {corev1.TLSCertKey: certPEM, corev1.TLSPrivateKeyKey: keyPEM}, "bad": {corev1.TLSCertKey: []byte("x")},
+	} {
+		secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name}, Data: data}
+		if _, err := w.client.CoreV1().Secrets("default").Create(t.Context(), secret, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	good, bad := ing("good", 0, "own.localhost/ prefix web"), ing("bad", 0, "bad.localhost/ prefix web")
+	good.Spec.TLS = []networkingv1.IngressTLS{{Hosts: []string{"own.localhost"}, SecretName: "good"}}
+	bad.Spec.TLS = []networkingv1.IngressTLS{{Hosts: []string{"bad.localhost"}, SecretName: "bad"}}
+	w.apply(good)
+	w.apply(bad)
+	issuer := func(host string) string {
+		st := w.c.Status()
+		conn, err := tls.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", st.HTTPS), &tls.Config{ServerName: host, InsecureSkipVerify: true})
+		if err != nil {
+			return err.Error()
+		}
+		defer conn.Close()
+		return string(conn.ConnectionState().PeerCertificates[0].AuthorityKeyId)
+	}
+	eventually(t, func() string {
+		if got := issuer("own.localhost"); got != string(other.cert.SubjectKeyId) {
+			return "own.localhost has another certificate: " + got
+		}
+		return ""
+	})
+	if got := issuer("bad.localhost"); got != string(w.authority.cert.SubjectKeyId) {
+		t.Errorf("bad.localhost is not signed by the local CA: %s", got)
+	}
+	eventually(t, func() string {
+		select {
+		case e := <-w.events.Events:
+			if strings.Contains(e, "InvalidTLS") && strings.Contains(e, "secret bad") {
+				return ""
+			}
+			return e
+		default:
+			return "no event about the bad secret"
+		}
+	})
+}
+
+func TestUpgradesAndGRPCPassThrough(t *testing.T) {
+	w := newWorld(t)
+	w.set("ws", backendServer(t, func(rw http.ResponseWriter, r *http.Request) {
+		conn, buf, err := http.NewResponseController(rw).Hijack()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: "+r.Header.Get("Upgrade")+"\r\n\r\n")
+		line, _ := buf.ReadString('\n')
+		io.WriteString(conn, "echo "+line)
+	}))
+	w.set("rpc", backendServer(t, func(rw http.ResponseWriter, r *http.Request) {
+		rw.Header().Set("Trailer", "Grpc-Status")
+		body, _ := io.ReadAll(r.Body)
+		fmt.Fprintf(rw, "%s %s", r.Proto, body)
+		rw.Header().Set("Grpc-Status", "0")
+	}))
+	w.apply(ing("both", 0, "ws.localhost/ prefix ws", "rpc.localhost/ prefix rpc"))
+	eventually(t, func() string {
+		if w.c.Status().HTTP == 0 {
+			return "no port is open"
+		}
+		return ""
+	})
+	conn, err := net.Dial("tcp", fmt.Sprintf("[::1]:%d", w.c.Status().HTTP))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	io.WriteString(conn, "GET /chat HTTP/1.1\r\nHost: ws.localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+	r := bufio.NewReader(conn)
+	res, err := http.ReadResponse(r, nil)
+	if err != nil || res.StatusCode != http.StatusSwitchingProtocols {
+		t.Fatalf("%v, %v", res, err)
+	}
+	conn.SetDeadline(time.Now().Add(5 * time.Second))
+	io.WriteString(conn, "hello\n")
+	if line, _ := r.ReadString('\n'); line != "echo hello\n" {
+		t.Errorf("over the upgraded connection: %q", line)
+	}
+
+	h2c := w.clientFor(func(p *http.Protocols) { p.SetUnencryptedHTTP2(true) })
+	req, _ := http.NewRequest("POST", "http://rpc.localhost/pkg.Service/Method", strings.NewReader("ping"))
+	req.Header.Set("Content-Type", "application/grpc")
+	req.Header.Set("Te", "trailers")
+	answer, err := h2c.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, _ := io.ReadAll(answer.Body)
+	if string(body) != "HTTP/2.0 ping" || answer.Trailer.Get("Grpc-Status") != "0" {
+		t.Errorf("gRPC: %q, trailers %v", body, answer.Trailer)
+	}
+}
+
+// A rolling update as the proxy sees it: endpoints come and go while requests run, some refuse at once, and none of the
+// requests may fail, not even those with a body.
+func TestNoRequestIsLostWhileEndpointsChange(t *testing.T) {
+	w := newWorld(t)
+	dead := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), free(t))
+	w.set("web", backendServer(t, say("0")), dead)
+	w.apply(ing("web", 0, "web.localhost/ prefix web"))
+	client := w.clientFor(http1)
+	eventually(t, func() string {
+		if got := w.get(client, "http://web.localhost/"); !strings.HasPrefix(got, "200") {
+			return got
+		}
+		return ""
+	})
+	stop := make(chan struct{})
+	var failed, done atomic.Int64
+	var running sync.WaitGroup
+	for range 8 {
+		running.Go(func() {
+			mine := w.clientFor(http1)
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				res, err := mine.Post("http://web.localhost/", "text/plain", strings.NewReader(" body"))
+				if err != nil {
+					failed.Add(1)
+					t.Log(err)
+					continue
+				}
+				body, _ := io.ReadAll(res.Body)
+				res.Body.Close()
+				if done.Add(1); res.StatusCode != 200 || !strings.HasSuffix(string(body), " body") {
+					failed.Add(1)
+					t.Logf("%d %s", res.StatusCode, body)
+				}
+			}
+		})
+	}
+	for i := range 20 {
+		next := httptest.NewServer(say(fmt.Sprint(i)))
+		old := w.backends(relayproto.Key{Name: "web"}, 80)[0]
+		w.set("web", old, next.Listener.Addr().(*net.TCPAddr).AddrPort(), dead)
+		w.set("web", next.Listener.Addr().(*net.TCPAddr).AddrPort(), dead)
+		t.Cleanup(next.Close)
+		time.Sleep(10 * time.Millisecond)
+	}
+	close(stop)
+	running.Wait()
+	t.Logf("%d requests", done.Load())
+	if failed.Load() > 0 || done.Load() == 0 {
+		t.Errorf("%d of %d requests failed", failed.Load(), done.Load())
+	}
+}
+
+func TestAnUnknownClassIsSaid(t *testing.T) {
+	w := newWorld(t)
+	o, class := ing("other", 0, "x.localhost/ prefix web"), "nginx"
+	o.Spec.IngressClassName = &class
+	w.apply(o)
+	eventually(t, func() string {
+		select {
+		case e := <-w.events.Events:
+			if !strings.Contains(e, `UnknownClass there is no IngressClass "nginx"`) {
+				return e
+			}
+			return ""
+		default:
+			return "no event"
+		}
+	})
+	if st := w.c.Status(); st.HTTP != 0 {
+		t.Errorf("a port is open for nobody: %+v", st)
+	}
+}
+
+func TestTheAuthorityIsKept(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := OpenAuthority(dir); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(filepath.Join(dir, authorityKey))
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("key file: %v, %v", info, err)
+	}
+}
