@@ -107,11 +107,11 @@ func (f *fakeCluster) Explain(_ context.Context, _ cluster.Request, err error) [
 	return []cluster.Explanation{{Reason: err.Error(), Retry: !strings.Contains(err.Error(), "final")}}
 }
 
-func (f *fakeCluster) Restart(_ context.Context, ref plan.Ref, _ string, _ []string, annotations map[string]string) error {
+func (f *fakeCluster) Restart(_ context.Context, ref plan.Ref, _ string, _ []string, annotations map[string]string) (*unstructured.Unstructured, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.calls = append(f.calls, fmt.Sprintf("restarted %s %v", ref, annotations))
-	return nil
+	return &unstructured.Unstructured{Object: map[string]any{}}, nil
 }
 
 // names are the objects that the fake holds, as Kind/name=value of the key x.

@@ -139,7 +139,7 @@ func (s *Set) place() error {
 			delete(s.state.failed, ref)
 		}
 	}
-	return nil
+	return s.stampConfigs()
 }
 
 // reconcile plans and carries out the plan, again as long as that helps: an object that failed may have waited for one

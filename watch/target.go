@@ -22,7 +22,7 @@ type target interface {
 	AwaitKind(ctx context.Context, name string) error
 	Prune(ctx context.Context, member plan.Member, dryRun bool) error
 	Explain(context.Context, cluster.Request, error) []cluster.Explanation
-	Restart(ctx context.Context, ref plan.Ref, apiVersion string, path []string, annotations map[string]string) error
+	Restart(ctx context.Context, ref plan.Ref, apiVersion string, path []string, annotations map[string]string) (*unstructured.Unstructured, error)
 }
 
 // follower watches what becomes of objects that were applied. *outcome.Follower is the real one.
@@ -35,6 +35,8 @@ type follower interface {
 	Known(plan.Ref)
 	// Pruned says that the set deletes an object.
 	Pruned(plan.Ref)
+	// Runs reports whether all pods of an object are known to run this image in these containers.
+	Runs(ref plan.Ref, containers []string, imageID string) bool
 }
 
 type noFollower struct{}
@@ -43,3 +45,4 @@ func (noFollower) Run(ctx context.Context)                      { <-ctx.Done() }
 func (noFollower) Applied(plan.Ref, *unstructured.Unstructured) {}
 func (noFollower) Known(plan.Ref)                               {}
 func (noFollower) Pruned(plan.Ref)                              {}
+func (noFollower) Runs(plan.Ref, []string, string) bool         { return false }

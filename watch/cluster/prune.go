@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -117,12 +118,12 @@ func (c *Cluster) resourceFor(ref plan.Ref) (dynamic.ResourceInterface, error) {
 	return c.dynamic.Resource(mapping.Resource).Namespace(ref.Namespace), nil
 }
 
-// Restart gives the pods of a workload a reason to be replaced: an annotation on its template that only skiff's image
-// and configuration watch owns, so that the manifests neither know nor remove it. Bare pods are left alone.
-func (c *Cluster) Restart(ctx context.Context, ref plan.Ref, apiVersion string, path []string, annotations map[string]string) error {
+// Restart gives the pods of a workload a reason to be replaced: annotations on its template that a manager of their own
+// owns, so that the manifests neither know nor remove them.
+func (c *Cluster) Restart(ctx context.Context, ref plan.Ref, apiVersion string, path []string, annotations map[string]string) (*unstructured.Unstructured, error) {
 	resource, err := c.resourceFor(ref)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	values := map[string]any{}
 	for key, value := range annotations {
@@ -133,17 +134,17 @@ func (c *Cluster) Restart(ctx context.Context, ref plan.Ref, apiVersion string, 
 	patch.SetKind(ref.Kind)
 	patch.SetName(ref.Name)
 	patch.SetNamespace(ref.Namespace)
-	if err := unstructured.SetNestedMap(patch.Object, values, append(path, "metadata", "annotations")...); err != nil {
-		return fmt.Errorf("restart %s: %w", ref, err)
+	if err := unstructured.SetNestedMap(patch.Object, values, append(slices.Clone(path), "metadata", "annotations")...); err != nil {
+		return nil, fmt.Errorf("give %s new pods: %w", ref, err)
 	}
 	body, err := patch.MarshalJSON()
 	if err != nil {
-		return fmt.Errorf("restart %s: %w", ref, err)
+		return nil, fmt.Errorf("give %s new pods: %w", ref, err)
 	}
 	force := true
-	_, err = resource.Patch(ctx, ref.Name, types.ApplyPatchType, body, metav1.PatchOptions{FieldManager: FieldManager + "-restart", Force: &force})
+	live, err := resource.Patch(ctx, ref.Name, types.ApplyPatchType, body, metav1.PatchOptions{FieldManager: FieldManager + "-images", Force: &force})
 	if err != nil {
-		return fmt.Errorf("restart %s: %w", ref, err)
+		return nil, fmt.Errorf("give %s new pods: %w", ref, err)
 	}
-	return nil
+	return live, nil
 }

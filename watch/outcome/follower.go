@@ -70,7 +70,7 @@ type track struct {
 	ready     bool
 	since     time.Time // when it stopped being ready, or was applied
 	progress  string    // as said last
-	waiting   string    // as said last
+	waiting   string    // the trouble that was said last
 	saidAt    time.Time // when that was
 	crashes   map[string]bool
 	lastLines string
@@ -251,6 +251,9 @@ func (t *track) advance(verdict Verdict, pods []*corev1.Pod, now time.Time) sayi
 		says.again = settle
 		return says
 	}
+	if behind(t.object) {
+		pods = nil // what is wrong with them may be what the change repairs
+	}
 	if verdict.Message != t.progress && !t.quiet {
 		t.progress = verdict.Message
 		says.events = append(says.events, event.Event{Type: event.Progress, Object: &ref, Message: verdict.Message})
@@ -266,15 +269,24 @@ func (t *track) advance(verdict Verdict, pods []*corev1.Pod, now time.Time) sayi
 	trouble, pod := worst(pods)
 	e := event.Event{Type: event.Waiting, Object: &ref, Message: verdict.Message}
 	certain := verdict.State == Failed
+	key := e.Message
 	if pod != nil {
-		e.Pod, e.Hint = pod.Name, trouble.Hint
+		e.Pod = pod.Name
 		e.Message = verdict.Message + "; pod " + pod.Name + ": " + trouble.Message
 		if ref.Kind == "Pod" {
 			e.Message = trouble.Message
 		}
 		certain = certain || trouble.Certain
+		if key = e.Message; trouble.Key != "" {
+			key = trouble.Key
+		}
 	}
-	if e.Message == t.waiting {
+	for _, report := range says.crashes {
+		if key == crashKey(report.crash.Container) {
+			t.waiting, t.saidAt = key, now // the crash itself says it, with the log
+		}
+	}
+	if key == t.waiting {
 		return says
 	}
 	if waited := now.Sub(t.since); !certain && waited < patience {
@@ -285,7 +297,7 @@ func (t *track) advance(verdict Verdict, pods []*corev1.Pod, now time.Time) sayi
 		says.again = repeat - quiet
 		return says
 	}
-	t.waiting, t.saidAt = e.Message, now
+	t.waiting, t.saidAt = key, now
 	if pod != nil && trouble.Event || pod == nil && verdict.State == Progressing {
 		says.ask = &question{event: e, pod: pod}
 		return says

@@ -2,6 +2,7 @@ package outcome
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -224,4 +225,28 @@ func owns(ref plan.Ref, pod *corev1.Pod) bool {
 		return owner.Kind == "Job" && isJob && strings.Trim(suffix, "0123456789") == ""
 	}
 	return owner.Kind == ref.Kind && owner.Name == ref.Name
+}
+
+// Runs reports whether the pods of an object are known to run an image in these containers: a tag that was moved to
+// the image it meant already is no reason for new pods.
+func (f *Follower) Runs(ref plan.Ref, containers []string, imageID string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	t := f.tracks[ref]
+	if t == nil || imageID == "" {
+		return false
+	}
+	seen := false
+	for _, pod := range f.podsOfLocked(t) {
+		for _, status := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
+			if !slices.Contains(containers, status.Name) {
+				continue
+			}
+			if !strings.HasSuffix(status.ImageID, strings.TrimPrefix(imageID, "sha256:")) {
+				return false
+			}
+			seen = true
+		}
+	}
+	return seen
 }

@@ -236,7 +236,15 @@ func judgeConditions(obj *unstructured.Unstructured) Verdict {
 
 // behind reports whether the controller has not seen the last change yet.
 func behind(obj *unstructured.Unstructured) bool {
+	if _, reports, _ := unstructured.NestedFieldNoCopy(obj.Object, "status", "observedGeneration"); !reports && !isWorkload(obj) {
+		return false
+	}
 	return number(obj, 0, "status", "observedGeneration") < obj.GetGeneration()
+}
+
+func isWorkload(obj *unstructured.Unstructured) bool {
+	gk := obj.GroupVersionKind().GroupKind()
+	return gk.Group == "apps" || gk.Kind == "ReplicationController"
 }
 
 func pods(n int64) string {

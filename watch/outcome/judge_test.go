@@ -113,7 +113,7 @@ func TestCrashesOfOneEndAreOne(t *testing.T) {
 // TestAdvanceSaysNewsOnly walks an object through its life and compares what is said.
 func TestAdvanceSaysNewsOnly(t *testing.T) {
 	start := time.Unix(1000, 0)
-	tr := &track{ref: plan.Ref{Kind: "Deployment", Name: "x"}, since: start, crashes: map[string]bool{}}
+	tr := &track{object: object(t, "{apiVersion: a.example/v1, kind: Thing, metadata: {name: x}}"), ref: plan.Ref{Kind: "Deployment", Name: "x"}, since: start, crashes: map[string]bool{}}
 	slow := pod(t, "{phase: Running, containerStatuses: [{name: c, image: x, started: true, state: {running: {}}}]}")
 	ready := pod(t, "{phase: Running, conditions: [{type: Ready, status: 'True'}]}")
 	ready.CreationTimestamp = metav1.Now()

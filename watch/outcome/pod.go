@@ -11,7 +11,8 @@ import (
 type Trouble struct {
 	// Message says it in words, without the pod's name.
 	Message string
-	Hint    string
+	// Key tells one trouble from another while the words change, as with every further attempt at a pull.
+	Key string
 	// Certain troubles are said at once; others may just take a moment.
 	Certain bool
 	// Event says that the cluster's events about the pod may know more.
@@ -34,11 +35,11 @@ func PodTrouble(pod *corev1.Pod) (Trouble, bool) {
 		return Trouble{}, false
 	}
 	if pod.Status.Phase == corev1.PodFailed && pod.Status.Reason != "" {
-		return Trouble{Message: strings.TrimSpace(pod.Status.Reason + " " + pod.Status.Message), Certain: true}, true
+		return Trouble{Message: strings.TrimSpace(pod.Status.Reason + " " + pod.Status.Message), Key: "failed", Certain: true}, true
 	}
 	for _, c := range pod.Status.Conditions {
 		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse {
-			return Trouble{Message: "can't be scheduled: " + c.Message, Certain: true}, true
+			return Trouble{Message: "can't be scheduled: " + c.Message, Key: "schedule", Certain: true}, true
 		}
 	}
 	init := map[string]bool{}
@@ -59,6 +60,8 @@ func PodTrouble(pod *corev1.Pod) (Trouble, bool) {
 	return Trouble{Message: "not ready", Event: true}, true
 }
 
+func crashKey(container string) string { return "crash " + container }
+
 func podReady(pod *corev1.Pod) bool {
 	for _, c := range pod.Status.Conditions {
 		if c.Type == corev1.PodReady {
@@ -76,18 +79,17 @@ func containerTrouble(status corev1.ContainerStatus, init bool) (Trouble, bool) 
 	if waiting := status.State.Waiting; waiting != nil {
 		switch waiting.Reason {
 		case "CrashLoopBackOff":
-			return Trouble{Message: who + " crashes again and again" + exitOf(status), Certain: true}, true
+			return Trouble{Message: who + " crashes again and again" + exitOf(status), Key: crashKey(status.Name), Certain: true}, true
 		case "ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName":
-			return Trouble{Message: fmt.Sprintf("image %s: %s", status.Image, waiting.Message), Certain: true,
-				Hint: fmt.Sprintf("check its name; on skiff, `docker build -t %s .` is all it takes", status.Image)}, true
+			return Trouble{Message: fmt.Sprintf("image %s: %s", status.Image, waiting.Message), Key: "image " + status.Image, Certain: true}, true
 		case "ContainerCreating", "PodInitializing", "":
 			return Trouble{Message: who + " is being created", Event: true}, true
 		default:
-			return Trouble{Message: strings.TrimSpace(fmt.Sprintf("%s: %s %s", who, waiting.Reason, waiting.Message)), Certain: true}, true
+			return Trouble{Message: strings.TrimSpace(fmt.Sprintf("%s: %s %s", who, waiting.Reason, waiting.Message)), Key: status.Name + waiting.Reason, Certain: true}, true
 		}
 	}
 	if ended := status.State.Terminated; ended != nil && (ended.ExitCode != 0 || !init && status.RestartCount > 0) {
-		return Trouble{Message: fmt.Sprintf("%s ended with exit code %d", who, ended.ExitCode), Certain: true}, true
+		return Trouble{Message: fmt.Sprintf("%s ended with exit code %d", who, ended.ExitCode), Key: crashKey(status.Name), Certain: true}, true
 	}
 	running := status.State.Running != nil
 	switch {

