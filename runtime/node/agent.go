@@ -21,6 +21,9 @@ import (
 	"skiff.local/skiff/runtime/stats"
 )
 
+// DefaultParallel is how many containers the engine starts at a time.
+const DefaultParallel = 8
+
 // Agent runs the pods of a node.
 type Agent struct {
 	cfg     Config
@@ -48,6 +51,9 @@ func New(cfg Config) (*Agent, error) {
 	}
 	if cfg.ClusterDomain == "" {
 		cfg.ClusterDomain = "cluster.local"
+	}
+	if cfg.Parallel <= 0 {
+		cfg.Parallel = DefaultParallel
 	}
 	if cfg.Dial == nil {
 		cfg.Dial = (&net.Dialer{}).DialContext
@@ -154,7 +160,8 @@ func (a *Agent) share(info *docker.EngineInfo) *pod.Config {
 	}
 	return &pod.Config{
 		Engine: a.cfg.Engine, Objects: a.objects, Client: a.cfg.Client, Recorder: a.cfg.Recorder, Dial: a.cfg.Dial,
-		Images:  &images{manager: image.NewManager(image.Config{Engine: a.cfg.Engine, Host: a.cfg.HostCredentials}), objects: a.objects},
+		Images: &images{manager: image.NewManager(image.Config{Engine: a.cfg.Engine, Host: a.cfg.HostCredentials}), objects: a.objects},
+		Starts: pod.NewSlots(a.cfg.Parallel), Removals: pod.NewSlots(a.cfg.Parallel),
 		HostIPs: hostIPs, EndpointsSettled: a.cfg.EndpointsSettled, Logger: a.cfg.Logger,
 		Spec: spec.Config{
 			Profile: a.cfg.Profile, Network: a.cfg.Network, NodeImage: a.cfg.NodeImage, ClusterDNS: a.cfg.ClusterDNS,

@@ -62,6 +62,8 @@ type Config struct {
 	HostCredentials image.Keyring
 	Recorder        record.EventRecorder
 	Logger          *slog.Logger
+	// Parallel bounds how many containers the engine starts at a time, and how many it removes; 0 is DefaultParallel.
+	Parallel int
 	// Allocatable stands in for limits that pods don't set (downward API); the engine's capacity when nil.
 	Allocatable v1.ResourceList
 }

@@ -439,3 +439,20 @@ func testEnvFile(t *testing.T, c *cluster) {
 		t.Error(got)
 	}
 }
+
+func TestFiftyContainersInOnePod(t *testing.T) {
+	c := newCluster(t)
+	c.run()
+	c.pod("many", func(p *v1.Pod) {
+		p.Spec.Containers = nil
+		for i := range 50 {
+			p.Spec.Containers = append(p.Spec.Containers, c.container(fmt.Sprintf("c%d", i), "exec sleep 1000"))
+		}
+	})
+	start := time.Now()
+	c.until("many", "ready", 3*time.Minute, ready)
+	t.Logf("50 containers ready after %v", time.Since(start))
+	c.remove("many", 0)
+	c.until("many", "gone", 2*time.Minute, gone)
+	c.untilNothingLeft()
+}

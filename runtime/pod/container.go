@@ -238,7 +238,7 @@ func (w *Worker) startContainer(op plan.Op) job {
 			}
 			return nil, err
 		}
-		startErr := w.cfg.Engine.StartContainer(ctx, op.ID)
+		startErr := w.start(ctx, op.ID, true)
 		s, err := w.look(ctx, op.ID)
 		if err != nil {
 			return nil, err

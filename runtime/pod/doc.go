@@ -86,6 +86,8 @@ type Config struct {
 	// EndpointsSettled returns when no Service sends traffic to the pod any more, or when ctx ends; nil: nothing to wait for.
 	EndpointsSettled func(ctx context.Context, pod *v1.Pod)
 	Logger           *slog.Logger
+	// Starts and Removals bound how many of them the engine is asked for at a time, over all pods; nil for no bound.
+	Starts, Removals *Slots
 
 	oom oomProbe
 }

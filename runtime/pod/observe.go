@@ -17,6 +17,7 @@ import (
 func (w *Worker) adopt(existing []docker.ContainerSummary) {
 	// A former process may have made volumes and died before it made a container, or removed the containers first.
 	w.volumesExist = len(existing) > 0 || w.pod.Status.StartTime != nil || w.pod.DeletionTimestamp != nil
+	w.adopted = w.volumesExist
 	if len(existing) == 0 {
 		w.observed = true
 		return

@@ -43,6 +43,9 @@ func (w *Worker) createSandbox(op plan.Op) job {
 		}
 		return func() {
 			w.volumes = volumes
+			if !w.adopted {
+				w.made = volumes
+			}
 			for name, place := range mountpoints {
 				w.mountpoints[name] = place
 			}
@@ -114,7 +117,7 @@ func (w *Worker) makeVolumes(ctx context.Context, volumes []volume.Volume) (map[
 
 func (w *Worker) startSandbox(op plan.Op) job {
 	return func(ctx context.Context) (func(), error) {
-		if err := w.cfg.Engine.StartContainer(ctx, op.ID); err != nil {
+		if err := w.start(ctx, op.ID, false); err != nil {
 			return w.startSandboxFailed(op.ID, err), err
 		}
 		s, err := w.look(ctx, op.ID)
@@ -129,6 +132,15 @@ func (w *Worker) startSandbox(op plan.Op) job {
 			w.record(s)
 		}, nil
 	}
+}
+
+// start starts a container, in its turn.
+func (w *Worker) start(ctx context.Context, id string, urgent bool) error {
+	if err := w.cfg.Starts.take(ctx, urgent); err != nil {
+		return err
+	}
+	defer w.cfg.Starts.give()
+	return w.cfg.Engine.StartContainer(ctx, id)
 }
 
 // startSandboxFailed gives a sandbox that can't start up, so that the next attempt begins with a new one.
@@ -205,7 +217,11 @@ func (w *Worker) removeSandbox(op plan.Op) job {
 
 // remove removes a container, whatever it does. One that is gone, or that somebody else is removing, is as good.
 func (w *Worker) remove(ctx context.Context, id string) error {
+	if err := w.cfg.Removals.take(ctx, false); err != nil {
+		return err
+	}
 	err := w.cfg.Engine.RemoveContainer(ctx, id, docker.RemoveOptions{Force: true, Volumes: true})
+	w.cfg.Removals.give()
 	if errors.Is(err, docker.ErrConflict) {
 		_, err = w.cfg.Engine.WaitContainer(ctx, id, docker.WaitRemoved)
 	}

@@ -181,18 +181,30 @@ func hostPathChecks(volumes []volume.Volume) (ops []wire.Op, want []hostPathWant
 	return ops, want
 }
 
-// removeVolumes removes what the pod owned. Claims' volumes aren't labelled with the pod, so they are not found.
+// removeVolumes removes what the pod owned. A pod that was adopted asks the engine what that is; claims' volumes aren't
+// labelled with the pod, so they are not found.
 func (w *Worker) removeVolumes() job {
 	uid := string(w.pod.UID)
+	var names []string
+	for i := range w.made {
+		if w.made[i].Create != nil {
+			names = append(names, w.made[i].Engine)
+		}
+	}
 	return func(ctx context.Context) (func(), error) {
-		list, err := w.cfg.Engine.ListVolumes(ctx, docker.PodLabels(w.cfg.Spec.Profile, uid))
-		if err != nil {
-			return nil, err
+		if names == nil {
+			list, err := w.cfg.Engine.ListVolumes(ctx, docker.PodLabels(w.cfg.Spec.Profile, uid))
+			if err != nil {
+				return nil, err
+			}
+			for _, v := range list {
+				names = append(names, v.Name)
+			}
 		}
 		group, ctx := errgroup.WithContext(ctx)
-		for _, v := range list {
+		for _, name := range names {
 			group.Go(func() error {
-				if err := w.cfg.Engine.RemoveVolume(ctx, v.Name, false); err != nil && !errors.Is(err, docker.ErrNotFound) {
+				if err := w.cfg.Engine.RemoveVolume(ctx, name, false); err != nil && !errors.Is(err, docker.ErrNotFound) {
 					return err
 				}
 				return nil

@@ -55,6 +55,7 @@ type Worker struct {
 	inspecting map[string]bool
 
 	volumes       []volume.Volume
+	made          []volume.Volume // by this process, all of them; nil when others may exist
 	mountpoints   map[string]string
 	content       *volume.Content
 	written       string // digest of the content in the volumes
@@ -62,6 +63,7 @@ type Worker struct {
 	tokens        map[string]token
 	volumesExist  bool
 	endpointsGone bool
+	adopted       bool // a former process may have begun
 	finished      bool
 	measuring     bool
 	measureAt     time.Time
