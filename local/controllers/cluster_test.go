@@ -2,6 +2,7 @@ package controllers_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -33,6 +34,7 @@ type cluster struct {
 	volumes *fakeVolumes
 	usage   *fakeUsage
 	kubelet *fakeKubelet
+	stop    func() // may be called more than once
 	// How long Start took, and from there until all caches were filled, also in CPU time.
 	made, ready, readyCPU time.Duration
 }
@@ -45,13 +47,17 @@ var testEngine = nodes.Engine{
 // startCluster starts a cluster of three nodes (skiff, skiff-2, skiff-3) that lives as long as the test.
 func startCluster(t testing.TB) *cluster {
 	t.Helper()
+	return startClusterIn(t, t.TempDir(), newFakeVolumes())
+}
+
+// startClusterIn starts a cluster on what is in a directory.
+func startClusterIn(t testing.TB, dir string, volumes *fakeVolumes) *cluster {
+	t.Helper()
 	klog.SetSlogLogger(slog.New(slog.DiscardHandler))
-	dir := t.TempDir()
 	bundle, err := pki.Ensure(dir, pki.Options{})
 	check(t, err)
 	db, err := store.Open(store.Options{Path: filepath.Join(dir, "state")})
 	check(t, err)
-	t.Cleanup(func() { db.Close() })
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	check(t, err)
 
@@ -68,7 +74,7 @@ func startCluster(t testing.TB) *cluster {
 	check(t, err)
 	check(t, server.Start(ctx))
 
-	c := &cluster{client: server.Client(), rest: server.LoopbackConfig(), volumes: newFakeVolumes(), usage: &fakeUsage{}}
+	c := &cluster{client: server.Client(), rest: server.LoopbackConfig(), volumes: volumes, usage: &fakeUsage{}}
 	metricsAPI := newMetricsAPI(t, c.usage, server.Informers())
 	c.rest.Transport = divert{prefix: "/apis/metrics.k8s.io/", to: metricsAPI, rest: c.rest.Transport}
 	c.nodes, err = nodes.New(nodes.Config{
@@ -92,13 +98,14 @@ func startCluster(t testing.TB) *cluster {
 	})
 	check(t, err)
 	c.made = time.Since(begin)
-	t.Cleanup(func() {
+	c.stop = sync.OnceFunc(func() {
 		cancel()
 		running.Wait()
-		if err := server.Stop(); err != nil {
-			t.Errorf("stop API server: %v", err)
+		if err := errors.Join(server.Stop(), db.Close()); err != nil {
+			t.Errorf("stop the cluster: %v", err)
 		}
 	})
+	t.Cleanup(c.stop)
 	check(t, c.nodes.Register(ctx))
 	select {
 	case <-running.Synced():
@@ -192,4 +199,10 @@ func (f *fakeVolumes) has(name string) bool {
 	defer f.mu.Unlock()
 	_, ok := f.names[name]
 	return ok
+}
+
+func (f *fakeVolumes) count() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.names)
 }

@@ -1,11 +1,8 @@
-//go:build unix
-
 package controllers_test
 
 import (
 	"fmt"
 	"runtime"
-	"syscall"
 	"testing"
 	"time"
 
@@ -75,19 +72,4 @@ func BenchmarkDeployments(b *testing.B) {
 		b.ReportMetric(time.Since(begin).Seconds(), "s/300pods")
 		b.ReportMetric((cpuTime(b) - used).Seconds(), "cpu-s/300pods")
 	}
-}
-
-// wakeUps counts how often a thread of the process went to sleep. An idle process pays for little else.
-func wakeUps(b *testing.B) int64 {
-	b.Helper()
-	var u syscall.Rusage
-	check(b, syscall.Getrusage(syscall.RUSAGE_SELF, &u))
-	return int64(u.Nvcsw)
-}
-
-func cpuTime(b testing.TB) time.Duration {
-	b.Helper()
-	var u syscall.Rusage
-	check(b, syscall.Getrusage(syscall.RUSAGE_SELF, &u))
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

@@ -12,9 +12,12 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// rematchAfter is when the claims are looked at again. The binder writes that a volume is available before it knows so
-// itself; the later look is for when it is slow.
-var rematchAfter = [...]time.Duration{20 * time.Millisecond, 500 * time.Millisecond}
+// When the claims are looked at again. The binder writes that a volume is available before it knows so itself; the
+// later look is for when it is slow.
+const (
+	rematchSoon  = 20 * time.Millisecond
+	rematchLater = 500 * time.Millisecond
+)
 
 // rematchedClaims is the informer of claims that the volume binder gets. The binder looks for a volume for a claim
 // when the claim changes; when a volume appears it does so only at its next walk over everything, every 15 seconds.
@@ -38,7 +41,7 @@ func rematchClaims(claims coreinformers.PersistentVolumeClaimInformer, volumes c
 		if !ok || v.Status.Phase != corev1.VolumeAvailable {
 			return
 		}
-		for _, after := range rematchAfter {
+		for _, after := range []time.Duration{rematchSoon, rematchLater} {
 			time.AfterFunc(after, func() { r.informer.touch(waitingFor(v, claims.Lister())) })
 		}
 	}

@@ -59,7 +59,7 @@ type Controller struct {
 // New subscribes to namespaces and pods; Run does the work.
 func New(cfg Config) (*Controller, error) {
 	c := &Controller{
-		cfg: cfg,
+		cfg:   cfg,
 		queue: workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[string](firstWait, longest)),
 	}
 	terminating := func(obj any) {

@@ -35,7 +35,7 @@ func NewTaints(client kubernetes.Interface, inf coreinformers.NodeInformer) (*Ta
 	c := &Taints{
 		client: client,
 		nodes:  inf.Lister(),
-		queue: workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[string]()),
+		queue:  workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[string]()),
 	}
 	enqueue := func(obj any) {
 		if n, ok := obj.(*corev1.Node); ok {

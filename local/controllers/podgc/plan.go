@@ -6,7 +6,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/labels"
 )
 
 const (
@@ -73,5 +72,3 @@ func plan(pods []*corev1.Pod, nodes map[string]bool, missing map[string]time.Tim
 }
 
 func finishedPhase(p corev1.PodPhase) bool { return p == corev1.PodSucceeded || p == corev1.PodFailed }
-
-var everything = labels.Everything()

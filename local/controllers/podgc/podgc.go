@@ -15,6 +15,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	corev1apply "k8s.io/client-go/applyconfigurations/core/v1"
 	coreinformers "k8s.io/client-go/informers/core/v1"
@@ -111,11 +112,11 @@ func (c *Collector) Run(ctx context.Context) {
 }
 
 func (c *Collector) collect(ctx context.Context, missing map[string]time.Time) (again time.Duration, err error) {
-	pods, err := c.pods.List(everything)
+	pods, err := c.pods.List(labels.Everything())
 	if err != nil {
 		return 0, fmt.Errorf("list pods: %w", err)
 	}
-	nodes, err := c.nodes.List(everything)
+	nodes, err := c.nodes.List(labels.Everything())
 	if err != nil {
 		return 0, fmt.Errorf("list nodes: %w", err)
 	}
@@ -136,8 +137,7 @@ func (c *Collector) collect(ctx context.Context, missing map[string]time.Time) (
 func (c *Collector) delete(ctx context.Context, d deletion) error {
 	p := d.pod
 	if d.cause == orphaned {
-		fresh := c.client.CoreV1().Nodes()
-		if _, err := fresh.Get(ctx, p.Spec.NodeName, metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+		if _, err := c.client.CoreV1().Nodes().Get(ctx, p.Spec.NodeName, metav1.GetOptions{}); !apierrors.IsNotFound(err) {
 			return err // the cache was behind, or nobody knows
 		}
 	}
