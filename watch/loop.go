@@ -2,6 +2,7 @@ package watch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -103,7 +104,9 @@ func (s *Set) run(ctx context.Context) error {
 	})
 	wg.Go(func() { s.watcher.Run(ctx) })
 	wg.Go(func() { s.follow.Run(ctx) })
-	s.loop(ctx)
+	if err := s.loop(ctx); err != nil {
+		return err
+	}
 	s.emit(event.Event{Type: event.Stopped, Message: "what was applied stays"})
 	return nil
 }
@@ -136,12 +139,17 @@ func (s *Set) once(ctx context.Context) error {
 	}
 }
 
-func (s *Set) loop(ctx context.Context) {
+// loop fails only when the person declines the first changes.
+func (s *Set) loop(ctx context.Context) error {
 	c := cause{first: true, lastChange: time.Now()}
 	for ctx.Err() == nil {
-		if _, err := s.pass(ctx, c); err != nil && ctx.Err() == nil {
+		_, err := s.pass(ctx, c)
+		switch {
+		case errors.Is(err, ErrDeclined):
+			return err
+		case err != nil && ctx.Err() == nil:
 			s.clusterAway(err)
-		} else if s.state.away {
+		case s.state.away:
 			s.state.away = false
 			s.emit(event.Event{Type: event.Note, Message: "the cluster answers again"})
 		}
@@ -151,6 +159,7 @@ func (s *Set) loop(ctx context.Context) {
 		}
 		c = s.next(ctx, c.first && s.state.away)
 	}
+	return nil
 }
 
 // next waits until there is a reason for another pass.

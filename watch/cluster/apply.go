@@ -39,8 +39,8 @@ type Result struct {
 	Notes []string
 	// Member is the object as a member of the set.
 	Member plan.Member
-	// Live is the object as the cluster returned it.
-	Live *unstructured.Unstructured
+	// Live is the object as the cluster returned it, Before as it was, nil if it was not there.
+	Live, Before *unstructured.Unstructured
 }
 
 // Request asks for one object to be applied.
@@ -123,7 +123,7 @@ func (c *Cluster) Apply(ctx context.Context, request Request) (Result, error) {
 		}
 		return c.replace(ctx, resource, request, live, body, warned)
 	}
-	result := Result{Action: Configured, Live: applied, Notes: append(append(notes, forced...), warned.take()...)}
+	result := Result{Action: Configured, Live: applied, Before: live, Notes: append(append(notes, forced...), warned.take()...)}
 	switch {
 	case live == nil:
 		result.Action = Created

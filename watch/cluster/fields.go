@@ -5,6 +5,9 @@ import (
 	"reflect"
 	"sort"
 	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
 // changedFields names the fields that differ between two versions of an object, leaving out what the server and the
@@ -40,7 +43,7 @@ func metaChanges(path string, before, after any) []string {
 	var paths []string
 	for _, key := range keysOf(b, a) {
 		switch {
-		case key == annHash, key == annUnit, key == labelPartOf, key == "kubectl.kubernetes.io/last-applied-configuration",
+		case key == annHash, key == annUnit, key == labelPartOf, key == corev1.LastAppliedConfigAnnotation,
 			key == "deployment.kubernetes.io/revision":
 		case !reflect.DeepEqual(b[key], a[key]):
 			paths = append(paths, fmt.Sprintf("%s[%s]", path, key))
@@ -117,4 +120,17 @@ func keysOf(a, b map[string]any) []string {
 	}
 	sort.Strings(keys)
 	return keys
+}
+
+// HideMarks removes what the set writes on its members, for showing an object to a person.
+func HideMarks(obj *unstructured.Unstructured) {
+	for _, annotation := range []string{annHash, annUnit, corev1.LastAppliedConfigAnnotation} {
+		unstructured.RemoveNestedField(obj.Object, "metadata", "annotations", annotation)
+	}
+	unstructured.RemoveNestedField(obj.Object, "metadata", "labels", labelPartOf)
+	for _, field := range []string{"annotations", "labels"} {
+		if entries, found, _ := unstructured.NestedMap(obj.Object, "metadata", field); found && len(entries) == 0 {
+			unstructured.RemoveNestedField(obj.Object, "metadata", field)
+		}
+	}
 }
