@@ -101,7 +101,15 @@ func (a *Agent) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	network, err := a.cfg.Engine.InspectNetwork(ctx, a.cfg.Network)
+	if err != nil {
+		return err
+	}
 	shared := a.share(info)
+	if len(network.Gateways) > 0 {
+		// The engine's host as the pods' network sees it: what listens there is reachable at this address.
+		shared.HostAddress = network.Gateways[0].String()
+	}
 	if err := shared.Validate(); err != nil {
 		return err
 	}

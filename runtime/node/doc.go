@@ -30,6 +30,7 @@ type Engine interface {
 	stream.Engine
 	Events(ctx context.Context, opts docker.EventOptions) <-chan docker.Event
 	Info(ctx context.Context) (*docker.EngineInfo, error)
+	InspectNetwork(ctx context.Context, name string) (*docker.Network, error)
 	Features() docker.Features
 }
 
@@ -49,7 +50,7 @@ type Config struct {
 	ClusterDomain string // "cluster.local" when empty
 	// NodeImage is the reference of the helper image; see image.EnsureNode.
 	NodeImage string
-	// NodeIP is the pods' host IP: the gateway of their network.
+	// NodeIP is the pods' host IP, as in the node's status.
 	NodeIP netip.Addr
 	// Dial reaches the addresses of pods; nil dials directly.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)

@@ -13,6 +13,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"skiff.local/skiff/runtime/docker"
 	"skiff.local/skiff/runtime/volume"
@@ -74,6 +75,9 @@ func testHostNamespaces(t *testing.T, c *cluster) {
 		p.Spec.HostNetwork, p.Spec.HostPID, p.Spec.HostIPC = true, true, true
 		p.Spec.DNSPolicy = v1.DNSClusterFirstWithHostNet
 		p.Spec.HostAliases = []v1.HostAlias{{IP: "1.2.3.4", Hostnames: []string{"foo"}}}
+		port := 20000 + rand.IntN(10000)
+		script(p, fmt.Sprintf("httpd -p %d -h /etc; ", port)+forever)
+		main(p).ReadinessProbe = &v1.Probe{ProbeHandler: v1.ProbeHandler{HTTPGet: &v1.HTTPGetAction{Path: "/passwd", Port: intstr.FromInt(port)}}}
 	})
 	p := c.until("hostns", "ready", patience, ready)
 	if p.Status.PodIP != p.Status.HostIP || p.Status.PodIP == "" {

@@ -81,6 +81,8 @@ type Config struct {
 	Recorder record.EventRecorder
 	Spec     spec.Config
 	HostIPs  []string
+	// HostAddress is where servers of pods on the host's network can be reached with Dial; the host IP when empty.
+	HostAddress string
 	// Dial reaches the addresses of pods.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// EndpointsSettled returns when no Service sends traffic to the pod any more, or when ctx ends; nil: nothing to wait for.

@@ -92,6 +92,9 @@ func (w *Worker) target(c *v1.Container, id string, ips []string) probe.Target {
 	if len(ips) > 0 {
 		ip = ips[0]
 	}
+	if w.current.Load().Spec.HostNetwork && w.cfg.HostAddress != "" {
+		ip = w.cfg.HostAddress
+	}
 	return probe.Target{
 		Container: c, PodIP: ip, Dial: w.cfg.Dial,
 		Exec: func(ctx context.Context, command []string) (int, []byte, error) { return w.execIn(ctx, id, command) },
