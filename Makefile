@@ -68,7 +68,7 @@ fmt: ## Format the Go code
 	@gofmt -l -w $$(git ls-files '*.go')
 
 bench: setup build ## Measure start, memory, idle CPU, pod start, save-to-applied; prints, asserts nothing
-	@.ci/with-engine $(GO) test -count=1 -timeout 30m -run '^$$' -bench . -benchtime 1x ./cmd/skiff/bench/...
+	@.ci/with-engine .ci/bench $(BENCH)
 
 docs: build ## Regenerate docs/cli.md and the man pages from the commands
 	@bin/skiff docs markdown > docs/cli.md
