@@ -154,7 +154,9 @@ func (l *lines) applied(e event.Event) {
 	add(s.Pruned, "pruned")
 	add(s.Failed, "failed")
 	add(s.Unchanged, "unchanged")
-	add(s.Problems, "files not readable")
+	if s.Problems > 0 {
+		parts = append(parts, count(s.Problems, "file")+" can't be read")
+	}
 	if len(parts) == 0 {
 		parts = append(parts, "nothing to do")
 	}
@@ -162,11 +164,18 @@ func (l *lines) applied(e event.Event) {
 }
 
 func (l *lines) watching(e event.Event) {
-	text := fmt.Sprintf("watching %s: %d objects in %s", l.sources, e.Summary.Objects, l.target)
+	text := fmt.Sprintf("watching %s: %s in %s", l.sources, count(e.Summary.Objects, "object"), l.target)
 	if l.namespace != "default" {
 		text += "/" + l.namespace
 	}
 	l.say(" ", "", l.out.Bold(text)+l.out.Faint(" (Ctrl-C ends the watch and leaves everything running)"))
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
 func (l *lines) crash(e event.Event) {

@@ -108,7 +108,7 @@ func TestLiveKeepsTheScrollbackClean(t *testing.T) {
 	if diff := cmp.Diff(wantLines, screen(out.String())); diff != "" {
 		t.Errorf("unexpected screen (-want +got):\n%s", diff)
 	}
-	if !strings.Contains(out.String(), "0 of 2 pods are new (") {
+	if !strings.Contains(out.String(), "0 of 2 pods are new") {
 		t.Error("the progress was never shown")
 	}
 }

@@ -100,7 +100,10 @@ func (v *live) redraw() {
 			break
 		}
 		r := v.rows[ref]
-		text := fmt.Sprintf("%s %s %s (%s)", spinner(r.since), v.name(&ref), r.text, event.Duration(time.Since(r.since).Round(time.Second)))
+		text := fmt.Sprintf("%s %s %s", spinner(r.since), v.name(&ref), r.text)
+		if age := time.Since(r.since).Round(time.Second); age >= time.Second {
+			text += fmt.Sprintf(" (%s)", age)
+		}
 		if runes := []rune(text); len(runes) > width {
 			text = string(runes[:width-1]) + "…"
 		}

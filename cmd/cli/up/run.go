@@ -93,7 +93,7 @@ func detach(ctx context.Context, o *Options, target Target, wrong int) error {
 		return err
 	}
 	var definition watch.Definition
-	if err := cluster.Call(ctx, http.MethodPost, client.ControlPath+"sets", o.definition(target.Namespace), &definition); err != nil {
+	if err := cluster.Call(ctx, http.MethodPost, "sets", o.definition(target.Namespace), &definition); err != nil {
 		return err
 	}
 	if o.Output != "json" {
@@ -117,7 +117,7 @@ func stop(ctx context.Context, o *Options) error {
 		spec.Sources = append(spec.Sources, src.Path)
 	}
 	var ended []string
-	if err := cluster.Call(ctx, http.MethodDelete, client.ControlPath+"sets", spec, &ended); err != nil {
+	if err := cluster.Call(ctx, http.MethodDelete, "sets", spec, &ended); err != nil {
 		return err
 	}
 	fmt.Fprintf(o.Env.IO.Out, "no longer watched: %s; what was applied stays\n", strings.Join(ended, ", "))
