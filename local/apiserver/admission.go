@@ -36,6 +36,7 @@ type admissionPlugin struct {
 // admissionPlugins are those that kube-apiserver has on by default, in its order. Left out are
 // TaintNodesByCondition (it waits for a node lifecycle controller that one engine has no use for),
 // NodeDeclaredFeatureValidator (the nodes are no kubelets), and those for APIs that are not served by default.
+// Between them and quota, which comes last, come those of extensionPlugins.
 func admissionPlugins() []admissionPlugin {
 	return []admissionPlugin{
 		{lifecycle.PluginName, lifecycle.Register},
@@ -54,19 +55,30 @@ func admissionPlugins() []admissionPlugin {
 		{defaultingressclass.PluginName, defaultingressclass.Register},
 		{podtopologylabels.PluginName, podtopologylabels.Register},
 		{podresize.PluginName, podresize.Register},
+	}
+}
+
+// extensionPlugins do what policies and webhooks say. They are made when there is the first of those: they
+// keep 3 MB and wake up every second.
+func extensionPlugins() []admissionPlugin {
+	return []admissionPlugin{
 		{mutatingpolicy.PluginName, mutatingpolicy.Register},
 		{mutatingwebhook.PluginName, mutatingwebhook.Register},
 		{validatingpolicy.PluginName, validatingpolicy.Register},
 		{validatingwebhook.PluginName, validatingwebhook.Register},
-		{resourcequota.PluginName, resourcequota.Register},
 	}
+}
+
+// quotaPlugin comes last, so that it counts only what nobody else refuses.
+func quotaPlugin() []admissionPlugin {
+	return []admissionPlugin{{resourcequota.PluginName, resourcequota.Register}}
 }
 
 // admissionInformers asks factory for what the plugins read. The list only saves time: what it lacks is
 // started and waited for once the plugins have asked for it themselves.
 func admissionInformers(factory informers.SharedInformerFactory) []cache.SharedIndexInformer {
-	core, admissionregistration, storage := factory.Core().V1(), factory.Admissionregistration().V1(), factory.Storage().V1()
-	return []cache.SharedIndexInformer{
+	core := factory.Core().V1()
+	return append(extensionInformers(factory),
 		core.Namespaces().Informer(),
 		core.LimitRanges().Informer(),
 		core.ServiceAccounts().Informer(),
@@ -75,15 +87,20 @@ func admissionInformers(factory informers.SharedInformerFactory) []cache.SharedI
 		core.Pods().Informer(),
 		factory.Resource().V1().ResourceClaims().Informer(),
 		factory.Resource().V1().DeviceClasses().Informer(),
-		storage.StorageClasses().Informer(),
+		factory.Storage().V1().StorageClasses().Informer(),
 		factory.Scheduling().V1().PriorityClasses().Informer(),
 		factory.Node().V1().RuntimeClasses().Informer(),
 		factory.Networking().V1().IngressClasses().Informer(),
-		admissionregistration.MutatingWebhookConfigurations().Informer(),
-		admissionregistration.ValidatingWebhookConfigurations().Informer(),
-		admissionregistration.MutatingAdmissionPolicies().Informer(),
-		admissionregistration.MutatingAdmissionPolicyBindings().Informer(),
-		admissionregistration.ValidatingAdmissionPolicies().Informer(),
-		admissionregistration.ValidatingAdmissionPolicyBindings().Informer(),
+	)
+}
+
+// extensionInformers follow the objects without which the extensionPlugins have nothing to do.
+func extensionInformers(factory informers.SharedInformerFactory) []cache.SharedIndexInformer {
+	group := factory.Admissionregistration().V1()
+	return []cache.SharedIndexInformer{
+		group.MutatingWebhookConfigurations().Informer(),
+		group.ValidatingWebhookConfigurations().Informer(),
+		group.MutatingAdmissionPolicies().Informer(),
+		group.ValidatingAdmissionPolicies().Informer(),
 	}
 }

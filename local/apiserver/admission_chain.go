@@ -3,6 +3,7 @@ package apiserver
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -20,101 +21,75 @@ import (
 	kubeadmission "k8s.io/kubernetes/pkg/kubeapiserver/admission"
 )
 
-// admissionGate holds writes back until the plugins are there. They are made once their informers have
-// synced: made earlier, as kube-apiserver does, they look whether that has happened every 100 ms, and the
-// policies and a first write wait for it one after the other.
-type admissionGate struct {
-	open  chan struct{}
-	chain admission.Interface // valid once open is closed
-}
-
-var (
-	_ admission.MutationInterface   = &admissionGate{}
-	_ admission.ValidationInterface = &admissionGate{}
-)
-
-func newAdmissionGate() *admissionGate { return &admissionGate{open: make(chan struct{})} }
-
-// Handles is true because some plugin handles every operation.
-func (g *admissionGate) Handles(admission.Operation) bool { return true }
-
-func (g *admissionGate) Admit(ctx context.Context, a admission.Attributes, o admission.ObjectInterfaces) error {
-	if err := g.wait(ctx); err != nil {
-		return err
-	}
-	if chain, ok := g.chain.(admission.MutationInterface); ok && chain.Handles(a.GetOperation()) {
-		return chain.Admit(ctx, a, o)
-	}
-	return nil
-}
-
-func (g *admissionGate) Validate(ctx context.Context, a admission.Attributes, o admission.ObjectInterfaces) error {
-	if err := g.wait(ctx); err != nil {
-		return err
-	}
-	if chain, ok := g.chain.(admission.ValidationInterface); ok && chain.Handles(a.GetOperation()) {
-		return chain.Validate(ctx, a, o)
-	}
-	return nil
-}
-
-func (g *admissionGate) wait(ctx context.Context) error {
-	select {
-	case <-g.open:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
 // admissionChain makes the plugins.
 type admissionChain struct {
 	generic *genericapiserver.Config
 	client  kubernetes.Interface
 	shared  informers.SharedInformerFactory
 	reach   *reach
+	log     *slog.Logger
 }
 
 // start waits for the informers, makes the plugins and opens gate.
 func (c admissionChain) start(ctx context.Context, gate *admissionGate) error {
-	c.shared.StartWithContext(ctx)
-	if err := c.shared.WaitForCacheSyncWithContext(ctx).AsError(); err != nil {
-		return fmt.Errorf("read what admission depends on: %w", err)
+	sync := func() error {
+		c.shared.StartWithContext(ctx)
+		if err := c.shared.WaitForCacheSyncWithContext(ctx).AsError(); err != nil {
+			return fmt.Errorf("read what admission depends on: %w", err)
+		}
+		return nil
 	}
-	chain, err := c.build(ctx)
+	if err := sync(); err != nil {
+		return err
+	}
+	initializers, err := c.initializers(ctx)
 	if err != nil {
-		return fmt.Errorf("make admission plugins: %w", err)
+		return fmt.Errorf("prepare admission plugins: %w", err)
 	}
-	c.shared.StartWithContext(ctx)
-	if err := c.shared.WaitForCacheSyncWithContext(ctx).AsError(); err != nil {
-		return fmt.Errorf("read what admission depends on: %w", err)
+	first, err := makePlugins(admissionPlugins(), initializers)
+	if err != nil {
+		return err
 	}
-	gate.chain = chain
+	last, err := makePlugins(quotaPlugin(), initializers)
+	if err != nil {
+		return err
+	}
+	extensions := &lazyAdmission{log: c.log, make: func() (admission.Interface, error) {
+		chain, err := makePlugins(extensionPlugins(), initializers)
+		if err != nil {
+			return nil, err
+		}
+		return chain, sync()
+	}}
+	if err := extensions.follow(extensionInformers(c.shared)); err != nil {
+		return err
+	}
+	if err := sync(); err != nil {
+		return err
+	}
+	gate.chain = admissionmetrics.WithStepMetrics(admission.NewChainHandler(first, extensions, last))
 	close(gate.open)
 	return nil
 }
 
-func (c admissionChain) build(ctx context.Context) (admission.Interface, error) {
+// makePlugins makes a chain of plugins.
+func makePlugins(list []admissionPlugin, initializers admission.PluginInitializers) (admission.Interface, error) {
 	plugins := admission.NewPlugins()
 	var names []string
-	for _, p := range admissionPlugins() {
+	for _, p := range list {
 		p.register(plugins)
 		names = append(names, p.name)
 	}
-	initializers, err := c.initializers(ctx)
-	if err != nil {
-		return nil, err
-	}
 	configs, err := admission.ReadAdmissionConfiguration(names, "", nil)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("make admission plugins: %w", err)
 	}
 	decorators := admission.Decorators{admission.DecoratorFunc(admissionmetrics.WithControllerMetrics)}
 	chain, err := plugins.NewFromPlugins(names, configs, initializers, decorators)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("make admission plugins: %w", err)
 	}
-	return admissionmetrics.WithStepMetrics(chain), nil
+	return chain, nil
 }
 
 // initializers give the plugins what they want. Webhooks are called through reach.

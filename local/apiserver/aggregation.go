@@ -48,5 +48,6 @@ func (f frontServer) build(generic genericapiserver.Config) (*aggregator.APIAggr
 	if err != nil {
 		return nil, fmt.Errorf("make aggregator: %w", err)
 	}
+	forgetDefinitions(generic.OpenAPIV3Config)
 	return s, nil
 }

@@ -73,7 +73,7 @@ func TestMain(m *testing.M) {
 
 func startCluster(dir string) (*testCluster, error) {
 	c := &testCluster{services: map[string]string{}}
-	s, err := makeServer(context.Background(), dir, func(cfg *Config) {
+	s, err := makeServer(context.Background(), dir, false, func(cfg *Config) {
 		cfg.Kubelet = http.HandlerFunc(fakeKubelet)
 		cfg.Dial = c.dial
 		cfg.Extra = map[string]http.Handler{"/skiff/": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "extra ", r.URL.Path) })}

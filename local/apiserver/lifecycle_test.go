@@ -118,8 +118,9 @@ func TestAStopEndsWatchesAtOnce(t *testing.T) {
 	}
 }
 
+// TestStartStopsWithItsContext: a hook of Kubernetes' ends the process when it is cancelled in its first moments.
 func TestStartStopsWithItsContext(t *testing.T) {
-	s, err := makeServer(t.Context(), t.TempDir(), func(*Config) {})
+	s, err := makeServer(t.Context(), t.TempDir(), false, func(*Config) {})
 	if err != nil {
 		t.Fatal(err)
 	}

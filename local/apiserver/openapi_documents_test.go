@@ -43,7 +43,7 @@ const documentsDir = "openapi/documents"
 // kube-apiserver does at every start, and compares them with those that are embedded.
 func TestOpenAPIDocuments(t *testing.T) {
 	// Groups that the daemon adds have documents too.
-	s, err := makeServer(t.Context(), t.TempDir(), func(c *Config) {
+	s, err := makeServer(t.Context(), t.TempDir(), true, func(c *Config) {
 		c.Groups = func(f informers.SharedInformerFactory) []*genericapiserver.APIGroupInfo {
 			return []*genericapiserver.APIGroupInfo{metrics.Group(nil, f.Core().V1().Pods().Lister(), f.Core().V1().Nodes().Lister())}
 		}
@@ -100,7 +100,7 @@ func buildDocuments(t *testing.T, s *Server) map[string][]byte {
 
 	all := restful.NewContainer()
 	roots := map[string]bool{}
-	for _, server := range []*genericapiserver.GenericAPIServer{s.kube, s.extensions.GenericAPIServer, s.front.GenericAPIServer} {
+	for _, server := range s.chain() {
 		for _, ws := range server.Handler.GoRestfulContainer.RegisteredWebServices() {
 			if !roots[ws.RootPath()] {
 				roots[ws.RootPath()] = true

@@ -59,6 +59,23 @@ type Server struct {
 
 // New puts the server together. Nothing is read from or written to the store before Start.
 func New(ctx context.Context, cfg Config) (*Server, error) {
+	s, err := newDocumented(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	for _, server := range s.chain() {
+		forgetDocumentation(server.Handler.GoRestfulContainer)
+	}
+	return s, nil
+}
+
+// chain are the three servers, the first that is asked first.
+func (s *Server) chain() []*genericapiserver.GenericAPIServer {
+	return []*genericapiserver.GenericAPIServer{s.front.GenericAPIServer, s.kube, s.extensions.GenericAPIServer}
+}
+
+// newDocumented is New without what only an idle server can do without.
+func newDocumented(ctx context.Context, cfg Config) (*Server, error) {
 	cfg, err := cfg.complete()
 	if err != nil {
 		return nil, err
@@ -103,7 +120,7 @@ func (s *Server) build(ctx context.Context) error {
 		return err
 	}
 	admissionInformers(s.shared)
-	s.admission = admissionChain{generic: generic, client: s.client, shared: s.shared, reach: s.reach}
+	s.admission = admissionChain{generic: generic, client: s.client, shared: s.shared, reach: s.reach, log: s.log}
 	generic.AdmissionControl = s.gate
 	if s.extensions, err = newExtensions(*generic, backend, s.reach); err != nil {
 		return err
@@ -176,6 +193,8 @@ func (s *Server) genericConfig(codecs serializer.CodecFactory) (*genericapiserve
 	c.SkipOpenAPIInstallation = true
 	// One user on one machine: fairness between tenants would only cost memory and start-up time.
 	c.FlowControl = nil
+	// It sets two gauges once a second.
+	c.DisabledPostStartHooks.Insert("max-in-flight-filter")
 	c.LongRunningFunc = longRunning(s.cfg.Extra)
 	// Without this, a stop waits a minute for every open watch.
 	c.ShutdownWatchTerminationGracePeriod = shutdownGrace

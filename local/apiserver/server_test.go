@@ -11,8 +11,9 @@ import (
 	"skiff.local/skiff/local/store"
 )
 
-// makeServer makes a server on a store in dir; it does not serve yet.
-func makeServer(ctx context.Context, dir string, change func(*Config)) (*Server, error) {
+// makeServer makes a server on a store in dir; it does not serve yet. A documented one still
+// knows how its routes are described.
+func makeServer(ctx context.Context, dir string, documented bool, change func(*Config)) (*Server, error) {
 	bundle, err := pki.Ensure(filepath.Join(dir, "pki"), pki.Options{})
 	if err != nil {
 		return nil, err
@@ -35,5 +36,8 @@ func makeServer(ctx context.Context, dir string, change func(*Config)) (*Server,
 		Logger:        slog.New(slog.DiscardHandler),
 	}
 	change(&cfg)
+	if documented {
+		return newDocumented(ctx, cfg)
+	}
 	return New(ctx, cfg)
 }
