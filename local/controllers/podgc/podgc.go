@@ -63,6 +63,10 @@ func (c *Collector) podChanged(p *corev1.Pod) {
 		c.look(0)
 	case finishedPhase(p.Status.Phase):
 		c.look(finishedDelay)
+	case p.Spec.NodeName != "":
+		if _, err := c.nodes.Get(p.Spec.NodeName); apierrors.IsNotFound(err) {
+			c.look(finishedDelay) // unless the node turns up, the quarantine begins then
+		}
 	}
 }
 
