@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -11,6 +12,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"skiff.local/skiff/runtime/docker"
+	"skiff.local/skiff/runtime/pod"
+	"skiff.local/skiff/runtime/pod/plan"
 )
 
 // forBench is a cluster for a benchmark.
@@ -166,4 +169,49 @@ func (c *cluster) untilAny(ok func(*v1.Pod) bool) {
 		}
 	}
 	c.t.Fatal("no pod came so far")
+}
+
+// BenchmarkHundredPods fills the node, and measures how long a restarted daemon takes to know all of it again.
+func BenchmarkHundredPods(b *testing.B) {
+	const many = 100
+	c := forBench(b)
+	for b.Loop() {
+		start := time.Now()
+		for i := range many {
+			c.pod(fmt.Sprintf("p%d", i), usual)
+		}
+		for i := range many {
+			c.until(fmt.Sprintf("p%d", i), "running", 5*time.Minute, phase(v1.PodRunning))
+		}
+		b.ReportMetric(many/time.Since(start).Seconds(), "pods/s")
+		before := c.ids()
+		c.stopAgent()
+		start = time.Now()
+		c.run()
+		for i := range many {
+			for view := c.agent.view(fmt.Sprintf("p%d", i)); view.Sandbox.State != plan.Running; view = c.agent.view(fmt.Sprintf("p%d", i)) {
+				time.Sleep(time.Millisecond)
+			}
+		}
+		b.ReportMetric(time.Since(start).Seconds(), "adopt-s")
+		if !slices.Equal(before, c.ids()) {
+			b.Error("adoption changed containers")
+		}
+		start = time.Now()
+		for i := range many {
+			c.remove(fmt.Sprintf("p%d", i), 0)
+		}
+		for i := range many {
+			c.until(fmt.Sprintf("p%d", i), "gone", 5*time.Minute, gone)
+		}
+		b.ReportMetric(many/time.Since(start).Seconds(), "deletions/s")
+		c.untilNothingLeft()
+	}
+}
+
+func (a *Agent) view(name string) pod.View {
+	if w := a.worker("default", name); w != nil {
+		return w.View()
+	}
+	return pod.View{}
 }
