@@ -32,7 +32,7 @@ func oldVersions() []oldVersion {
 		{appsv1beta1.SchemeGroupVersion, schema.GroupVersion{Group: "apps", Version: "v1"}, []string{"deployments", "statefulsets", "controllerrevisions"}},
 		{appsv1beta2.SchemeGroupVersion, schema.GroupVersion{Group: "apps", Version: "v1"}, []string{"deployments", "statefulsets", "daemonsets", "replicasets", "controllerrevisions"}},
 		{extensionsv1beta1.SchemeGroupVersion, schema.GroupVersion{Group: "apps", Version: "v1"}, []string{"deployments", "daemonsets", "replicasets"}},
-		{extensionsv1beta1.SchemeGroupVersion, schema.GroupVersion{Group: "networking.k8s.io", Version: "v1"}, []string{"ingresses"}},
+		{extensionsv1beta1.SchemeGroupVersion, schema.GroupVersion{Group: "networking.k8s.io", Version: "v1"}, []string{"ingresses", "networkpolicies"}},
 		{batchv1beta1.SchemeGroupVersion, schema.GroupVersion{Group: "batch", Version: "v1"}, []string{"cronjobs"}},
 		{networkingv1beta1.SchemeGroupVersion, schema.GroupVersion{Group: "networking.k8s.io", Version: "v1"}, []string{"ingresses", "ingressclasses"}},
 		{policyv1beta1.SchemeGroupVersion, schema.GroupVersion{Group: "policy", Version: "v1"}, []string{"poddisruptionbudgets"}},

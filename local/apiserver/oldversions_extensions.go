@@ -14,6 +14,7 @@ import (
 	deploymentstore "k8s.io/kubernetes/pkg/registry/apps/deployment/storage"
 	replicasetstore "k8s.io/kubernetes/pkg/registry/apps/replicaset/storage"
 	ingressstore "k8s.io/kubernetes/pkg/registry/networking/ingress/storage"
+	networkpolicystore "k8s.io/kubernetes/pkg/registry/networking/networkpolicy/storage"
 )
 
 // inOtherGroup adapts the stores of a resource that is served in a group that is not its own.
@@ -39,6 +40,8 @@ func unlisted(s rest.Storage) rest.Storage {
 		return unlistedReplicaSets{s, nameless{}}
 	case *ingressstore.REST:
 		return unlistedIngresses{s, nameless{}}
+	case *networkpolicystore.REST:
+		return unlistedNetworkPolicies{s, nameless{}}
 	}
 	return s
 }
@@ -76,6 +79,10 @@ type (
 	}
 	unlistedIngresses struct {
 		*ingressstore.REST
+		nameless
+	}
+	unlistedNetworkPolicies struct {
+		*networkpolicystore.REST
 		nameless
 	}
 )
