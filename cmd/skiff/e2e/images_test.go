@@ -75,8 +75,7 @@ func rootfs(version string) ([]byte, error) {
 	directory("www/", 0o755)
 	add("bin/busybox", 0o755, string(busybox))
 	for _, applet := range []string{
-		"sh", "cat", "echo", "env", "false", "grep", "head", "hostname", "httpd", "id", "ipcs", "kill", "ls", "mkdir", "nc",
-		"nslookup", "ps", "rm", "sed", "sleep", "stat", "tail", "tar", "test", "touch", "true", "wc", "wget",
+		"sh", "cat", "date", "echo", "env", "find", "false", "grep", "head", "hostname", "httpd", "id", "ipcs", "kill", "ls", "mkdir", "nslookup", "ps", "rm", "sed", "sleep", "stat", "tail", "tar", "test", "touch", "true", "wc", "wget",
 	} {
 		_ = w.WriteHeader(&tar.Header{Name: "bin/" + applet, Linkname: "busybox", Typeflag: tar.TypeSymlink})
 	}
@@ -85,6 +84,8 @@ func rootfs(version string) ([]byte, error) {
 		return nil, err
 	}
 	add("bin/fetch", 0o755, string(fetch))
+	_ = w.WriteHeader(&tar.Header{Name: "bin/nc", Linkname: "fetch", Typeflag: tar.TypeSymlink})
+	add("bin/pg_isready", 0o755, "#!/bin/sh\n") // stands in for the database's own
 	add("etc/passwd", 0o644, "root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n")
 	add("serve", 0o755, serve)
 	add("www/index.html", 0o644, fmt.Sprintf("<html><head><title>k8s-demo</title></head><body>Hello from version %s</body></html>\n", version))

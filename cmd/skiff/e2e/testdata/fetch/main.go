@@ -1,5 +1,5 @@
 // Command fetch prints what a URL answers. A static busybox can't resolve names; Go's own resolver does what a container's
-// resolv.conf says. To https it goes as the pod's service account.
+// resolv.conf says. To https it goes as the pod's service account. Called as nc, it tells whether a port answers.
 package main
 
 import (
@@ -7,8 +7,10 @@ import (
 	"crypto/x509"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 )
@@ -16,6 +18,14 @@ import (
 const account = "/var/run/secrets/kubernetes.io/serviceaccount/"
 
 func main() {
+	if filepath.Base(os.Args[0]) == "nc" {
+		connection, err := net.DialTimeout("tcp", net.JoinHostPort(os.Args[len(os.Args)-2], os.Args[len(os.Args)-1]), 2*time.Second)
+		if err != nil {
+			os.Exit(1)
+		}
+		_ = connection.Close()
+		return
+	}
 	if err := fetch(os.Args[1]); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
