@@ -3,6 +3,7 @@ package watch
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"slices"
 	"time"
@@ -285,6 +286,9 @@ func (s *Set) fail(obj placed, reasons []cluster.Explanation) {
 		}
 		if !found && reason.Path == "" {
 			line, column = obj.Origin.Line, 0
+		}
+		if written, ok := obj.Origin.Text(reason.Path); ok && reason.Quote {
+			reason.Hint = fmt.Sprintf("quote it: %q", written)
 		}
 		e := event.Event{Type: event.Object, Object: &ref, Action: event.Failed, File: obj.Origin.File, Line: line, Column: column,
 			Message: reason.Reason, Hint: reason.Hint, Retry: retry, DryRun: s.config.DryRun}

@@ -20,6 +20,8 @@ type Explanation struct {
 	Path string
 	// Key says that the field's name is wrong, not its value.
 	Key bool
+	// Quote says that the value should be quoted; the hint is the value as it was written then.
+	Quote bool
 	// Retry says that the same object may succeed later without being edited.
 	Retry bool
 }

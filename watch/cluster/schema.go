@@ -303,7 +303,7 @@ func isNumber(value any) bool {
 
 func (s *schemaCheck) wrongType(value any, n *node, path string) {
 	want := map[string]string{"array": "a list", "object": "a mapping", "string": "a string", "integer": "a whole number", "number": "a number", "boolean": "true or false"}[n.Type]
-	found, hint := "a mapping", ""
+	found, hint, quote := "a mapping", "", false
 	switch v := value.(type) {
 	case []any:
 		found = "a list"
@@ -320,17 +320,11 @@ func (s *schemaCheck) wrongType(value any, n *node, path string) {
 			hint = "leave the quotes out"
 		}
 	case bool:
-		found = fmt.Sprint(v)
-		if n.Type == "string" {
-			hint = fmt.Sprintf("quote it: \"%v\"", v)
-		}
+		found, quote = fmt.Sprint(v), n.Type == "string"
 	default:
-		found = fmt.Sprintf("the number %v", v)
-		if n.Type == "string" {
-			hint = fmt.Sprintf("quote it: \"%v\"", v)
-		}
+		found, quote = fmt.Sprintf("the number %v", v), n.Type == "string"
 	}
-	s.add(Explanation{Reason: fmt.Sprintf("%s must be %s, found %s", path, want, found), Hint: hint, Path: path})
+	s.add(Explanation{Reason: fmt.Sprintf("%s must be %s, found %s", path, want, found), Hint: hint, Path: path, Quote: quote})
 }
 
 func join(path, key string) string {

@@ -144,8 +144,8 @@ func checkStrings(fields map[string]any, group string, origin Origin, report fun
 // Kubernetes reads it n is false and 0x10 is sixteen.
 func quoteIt(origin Origin, key, path string, value any) string {
 	written := fmt.Sprint(value)
-	if node, _, found := origin.find(path); found && node.Value != "" {
-		written = node.Value
+	if text, found := origin.Text(path); found && text != "" {
+		written = text
 	}
 	return fmt.Sprintf("quote it: %s: %q", key, written)
 }

@@ -31,10 +31,13 @@ func (o Origin) LocateKey(path string) (line, column int, ok bool) {
 	}
 }
 
-// Node returns the object's syntax tree, nil for generated objects, and what to add to its line numbers.
-func (o Origin) Node() (root *yaml4.Node, lineOffset int) {
-	root, _, _ = o.find("")
-	return root, o.base()
+// Text returns a value as it was written.
+func (o Origin) Text(path string) (string, bool) {
+	node, _, found := o.find(path)
+	if !found || node.Kind != yaml4.ScalarNode {
+		return "", false
+	}
+	return node.Value, true
 }
 
 // itemLines returns the line of each element of a List.

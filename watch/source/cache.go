@@ -30,21 +30,15 @@ func (c *cached) unchanged(info fs.FileInfo) bool {
 		c.readAt.Sub(info.ModTime()) > racy
 }
 
-// parse reads a file unless it is known already.
-func (l *Loader) parse(at place, info fs.FileInfo) (manifest.Result, error) {
-	entry := l.cache[at.path]
-	if entry != nil && entry.name == at.name && entry.unchanged(info) {
-		return entry.result, nil
-	}
+// readFile reads a file, and parses it unless it holds what it held when it was known.
+func readFile(at place, info fs.FileInfo, known *cached) (*cached, error) {
 	readAt := time.Now()
 	data, err := os.ReadFile(at.path)
 	if err != nil {
-		return manifest.Result{}, fmt.Errorf("read file: %w", err)
+		return nil, fmt.Errorf("read file: %w", err)
 	}
-	if entry == nil || entry.name != at.name || !bytes.Equal(entry.data, data) {
-		entry = &cached{data: data, name: at.name, result: manifest.Parse(at.name, data)}
-		l.cache[at.path] = entry
+	if known != nil && known.name == at.name && bytes.Equal(known.data, data) {
+		return &cached{info: info, readAt: readAt, data: known.data, name: known.name, result: known.result}, nil
 	}
-	entry.info, entry.readAt = info, readAt
-	return entry.result, nil
+	return &cached{info: info, readAt: readAt, data: data, name: at.name, result: manifest.Parse(at.name, data)}, nil
 }

@@ -108,6 +108,7 @@ func (l *Loader) Load(visit func(dir string)) Snapshot {
 	for _, source := range l.sources {
 		w.source(source)
 	}
+	w.read()
 	w.dropBases()
 	for path := range l.cache {
 		if !w.used[path] {

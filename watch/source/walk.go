@@ -7,8 +7,11 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
+
+	"golang.org/x/sync/errgroup"
 
 	"skiff.local/skiff/watch/ignore"
 	"skiff.local/skiff/watch/manifest"
@@ -23,6 +26,7 @@ type walk struct {
 	builds      map[string]*built
 	interesting map[string]bool
 	whole       map[string]bool
+	jobs        []job
 	snapshot    Snapshot
 }
 
@@ -164,34 +168,79 @@ func (w *walk) directory(source Source, at place, rules ignore.Stack) {
 	}
 }
 
-// file reads one manifest. Named says that the user pointed at this very file, which makes foreign content an error.
+// file notes one manifest to be read. Named says that the user pointed at this very file, which makes foreign content
+// an error.
 func (w *walk) file(at place, info fs.FileInfo, named bool) {
 	w.snapshot.Files++
-	result, err := w.loader.parse(at, info)
 	w.used[at.path] = true
-	if err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return
+	w.jobs = append(w.jobs, job{at: at, info: info, named: named, unit: len(w.snapshot.Units)})
+	w.snapshot.Units = append(w.snapshot.Units, Unit{Kind: File, ID: at.id, Name: at.name})
+}
+
+// job is a file to be read into the unit of that index.
+type job struct {
+	at    place
+	info  fs.FileInfo
+	named bool
+	unit  int
+
+	entry *cached
+	err   error
+}
+
+// read reads the noted files, several at a time: parsing is what a cold start spends its time on.
+func (w *walk) read() {
+	var group errgroup.Group
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for i := range w.jobs {
+		j := &w.jobs[i]
+		known := w.loader.cache[j.at.path]
+		if known != nil && known.name == j.at.name && known.unchanged(j.info) {
+			j.entry = known
+			continue
 		}
-		w.fail(File, at, err)
-		return
+		group.Go(func() error {
+			j.entry, j.err = readFile(j.at, j.info, known)
+			return nil
+		})
 	}
-	unit := Unit{Kind: File, ID: at.id, Name: at.name, Objects: result.Objects, Problems: result.Problems}
-	if result.Foreign > 0 && len(result.Problems) == 0 {
-		if len(result.Objects) > 0 || named {
-			unit.Problems = []manifest.Problem{{
-				File: at.name, Line: result.Foreign, Column: 1,
-				Reason: "this document has no apiVersion and kind that a cluster knows",
-				Hint:   "move it to a file of its own, or list the file in .skiffignore",
-			}}
-		} else {
-			unit.Skipped = "not a Kubernetes manifest"
+	_ = group.Wait() // the jobs keep their errors themselves
+	for _, j := range w.jobs {
+		switch {
+		case j.err == nil:
+			w.loader.cache[j.at.path] = j.entry
+			w.snapshot.Units[j.unit] = fileUnit(j)
+		case errors.Is(j.err, fs.ErrNotExist):
+			// Gone since it was listed: the event about that is under way.
+		default:
+			w.snapshot.Units[j.unit].Problems = []manifest.Problem{pathProblem(j.at, j.err)}
 		}
 	}
-	w.snapshot.Units = append(w.snapshot.Units, unit)
+}
+
+func fileUnit(j job) Unit {
+	result := j.entry.result
+	unit := Unit{Kind: File, ID: j.at.id, Name: j.at.name, Objects: result.Objects, Problems: result.Problems}
+	if result.Foreign == 0 || len(result.Problems) > 0 {
+		return unit
+	}
+	if len(result.Objects) == 0 && !j.named {
+		unit.Skipped = "not a Kubernetes manifest"
+		return unit
+	}
+	unit.Problems = []manifest.Problem{{
+		File: j.at.name, Line: result.Foreign, Column: 1,
+		Reason: "this document has no apiVersion and kind that a cluster knows",
+		Hint:   "move it to a file of its own, or list the file in .skiffignore",
+	}}
+	return unit
 }
 
 func (w *walk) fail(kind Kind, at place, err error) {
+	w.snapshot.Units = append(w.snapshot.Units, Unit{Kind: kind, ID: at.id, Name: at.name, Problems: []manifest.Problem{pathProblem(at, err)}})
+}
+
+func pathProblem(at place, err error) manifest.Problem {
 	problem := manifest.Problem{File: at.name, Reason: err.Error()}
 	var pathErr *fs.PathError
 	if errors.As(err, &pathErr) {
@@ -203,7 +252,7 @@ func (w *walk) fail(kind Kind, at place, err error) {
 	case errors.Is(err, fs.ErrNotExist):
 		problem.Hint = "is it a link to something that is gone?"
 	}
-	w.snapshot.Units = append(w.snapshot.Units, Unit{Kind: kind, ID: at.id, Name: at.name, Problems: []manifest.Problem{problem}})
+	return problem
 }
 
 func hidden(base string) bool { return strings.HasPrefix(base, ".") }
