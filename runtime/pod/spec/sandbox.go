@@ -1,7 +1,6 @@
 package spec
 
 import (
-	"net/netip"
 	"strings"
 
 	v1 "k8s.io/api/core/v1"
@@ -35,7 +34,8 @@ func (c *Config) Sandbox(pod *v1.Pod, attempt int, mounts []docker.Mount) docker
 		if domain != "" && pod.Spec.SetHostnameAsFQDN != nil && *pod.Spec.SetHostnameAsFQDN {
 			out.Hostname, out.Domainname = host+"."+domain, ""
 		}
-		out.Ports = hostPorts(pod)
+		// For the helper that enforces NetworkPolicies in the pod's namespace; the pod's own containers don't get it.
+		out.CapAdd = []string{"NET_ADMIN"}
 	}
 	if pod.Spec.HostIPC {
 		out.IPC = "host"
@@ -73,36 +73,6 @@ func sysctls(pod *v1.Pod) map[string]string {
 	out := make(map[string]string, len(sc.Sysctls))
 	for _, s := range sc.Sysctls {
 		out[strings.ReplaceAll(s.Name, "/", ".")] = s.Value
-	}
-	return out
-}
-
-// hostPorts are the ports that containers ask for on the node. The engine publishes them on its host, without a hostIP on
-// loopback only, like everything that a laptop should not show its neighbours unasked.
-func hostPorts(pod *v1.Pod) []docker.PortBinding {
-	var out []docker.PortBinding
-	add := func(c *v1.Container) {
-		for _, p := range c.Ports {
-			if p.HostPort == 0 || p.Protocol == v1.ProtocolSCTP {
-				continue
-			}
-			ip := parseAddr(p.HostIP)
-			if !ip.IsValid() {
-				ip = netip.AddrFrom4([4]byte{127, 0, 0, 1})
-			}
-			out = append(out, docker.PortBinding{
-				ContainerPort: uint16(p.ContainerPort), HostPort: uint16(p.HostPort),
-				Protocol: strings.ToLower(string(p.Protocol)), HostIP: ip,
-			})
-		}
-	}
-	for i := range pod.Spec.InitContainers {
-		if pod.Spec.InitContainers[i].RestartPolicy != nil {
-			add(&pod.Spec.InitContainers[i])
-		}
-	}
-	for i := range pod.Spec.Containers {
-		add(&pod.Spec.Containers[i])
 	}
 	return out
 }
