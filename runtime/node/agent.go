@@ -130,6 +130,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 	close(a.ready)
 	a.startListed()
+	a.running.Go(func() { a.watchPressure(ctx) })
 	first := true
 	for {
 		select {

@@ -154,6 +154,12 @@ func TestStreams(t *testing.T) {
 			}
 		}
 	})
+	t.Run("host", func(t *testing.T) {
+		h, err := c.agent.host(t.Context())
+		if err != nil || h.Memory < 1<<28 || h.MemoryFree <= 0 || h.Disk <= h.DiskFree || h.Processes < 10 || h.ProcessesMost < 1000 {
+			t.Errorf("%+v %v", h, err)
+		}
+	})
 	t.Run("stats", func(t *testing.T) {
 		if got := get("/stats/summary"); !strings.Contains(got, `"name":"main"`) || !strings.Contains(got, `"workingSetBytes"`) {
 			t.Error(got)

@@ -47,7 +47,7 @@ func (w *Worker) watchUsage(next *plan.Plan) {
 			for i := range limited {
 				limit := limited[i].EmptyDir.SizeLimit
 				if results[i].Err == "" && results[i].Bytes > limit.Value() && w.verdict == nil {
-					w.evict("Evicted", fmt.Sprintf("Usage of EmptyDir volume %q exceeds the limit %q. ", limited[i].Name, limit.String()))
+					w.evict(true, "Evicted", fmt.Sprintf("Usage of EmptyDir volume %q exceeds the limit %q. ", limited[i].Name, limit.String()))
 				}
 			}
 		})
@@ -66,9 +66,9 @@ func (w *Worker) limitedVolumes() []*v1.Volume {
 }
 
 // evict ends the pod for good.
-func (w *Worker) evict(reason, message string) {
+func (w *Worker) evict(immediate bool, reason, message string) {
 	if w.verdict == nil {
-		w.verdict = &plan.Verdict{Reason: reason, Message: message, Disruption: "TerminationByKubelet"}
+		w.verdict = &plan.Verdict{Reason: reason, Message: message, Disruption: "TerminationByKubelet", Immediate: immediate}
 		w.event(v1.EventTypeWarning, reason, message)
 	}
 }

@@ -2,6 +2,7 @@ package pod
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"skiff.local/skiff/runtime/pod/plan"
 	"skiff.local/skiff/runtime/probe"
 	"skiff.local/skiff/runtime/volume"
+	"skiff.local/skiff/runtime/volume/wire"
 )
 
 // A Worker keeps one pod. Its methods can be called from any goroutine; none of them blocks.
@@ -134,6 +136,22 @@ func (w *Worker) SourcesChanged() {
 	})
 }
 
+// Host asks the pod's pause container what the engine's machine has left; it fails when none is running.
+func (w *Worker) Host(ctx context.Context) (wire.Host, error) {
+	sandbox := w.sandboxFor.Load()
+	if sandbox == nil || *sandbox == "" {
+		return wire.Host{}, errors.New("the pod has no running sandbox")
+	}
+	results, err := w.ask(ctx, *sandbox, []wire.Op{{Kind: wire.HostStat, Path: wire.PodDir}})
+	if err != nil {
+		return wire.Host{}, err
+	}
+	if results[0].Err != "" {
+		return wire.Host{}, errors.New(results[0].Err)
+	}
+	return wire.ParseHost(string(results[0].Data))
+}
+
 // ImagesChanged tells the worker that the engine got new images: a pull that waits is tried again at once.
 func (w *Worker) ImagesChanged() {
 	w.post(func() {
@@ -145,9 +163,9 @@ func (w *Worker) ImagesChanged() {
 	})
 }
 
-// Evict ends the pod: phase Failed, with a DisruptionTarget condition.
+// Evict ends the pod: phase Failed, with a DisruptionTarget condition, and no time for its containers.
 func (w *Worker) Evict(reason, message string) {
-	w.post(func() { w.evict(reason, message) })
+	w.post(func() { w.evict(true, reason, message) })
 }
 
 func (w *Worker) post(f func()) {

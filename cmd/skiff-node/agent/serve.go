@@ -73,6 +73,8 @@ func run(op *wire.Op, res *wire.Result) error {
 		return usage(op, res)
 	case wire.Stat:
 		return stat(op, res)
+	case wire.HostStat:
+		return hostStat(op, res)
 	case wire.Resolve:
 		return resolve(op, res)
 	}

@@ -116,7 +116,7 @@ func (p *planner) deadlineExceeded() bool {
 		return false
 	}
 	p.plan.Verdict = &Verdict{
-		Reason: "DeadlineExceeded", Message: "Pod was active on the node longer than the specified deadline", Exceeded: true,
+		Reason: "DeadlineExceeded", Message: "Pod was active on the node longer than the specified deadline",
 	}
 	return true
 }

@@ -123,6 +123,8 @@ type Verdict struct {
 	// Disruption is the reason of the DisruptionTarget condition; empty for none.
 	Disruption string
 	Exceeded   bool // activeDeadlineSeconds
+	// Immediate gives containers no time: the node needs what they have.
+	Immediate bool
 }
 
 // A Resize is a change of resources that has to reach a running container.

@@ -84,7 +84,11 @@ func (p *planner) cleanUp() {
 func (p *planner) retire(reason, cause string) {
 	p.cancelStarting()
 	p.plan.Terminal = true
-	if !p.stopAll(p.f.Now.Add(p.grace()), false, reason, cause) || p.settling() {
+	deadline := p.f.Now.Add(p.grace())
+	if v := p.plan.Verdict; v != nil && v.Immediate {
+		deadline = p.f.Now
+	}
+	if !p.stopAll(deadline, false, reason, cause) || p.settling() {
 		return
 	}
 	p.removeSandboxes(cause)

@@ -45,6 +45,8 @@ const (
 	Usage
 	// Stat tells what Path is; see the Is… constants.
 	Stat
+	// HostStat tells how much memory, disk and processes the engine's host has left; see Host.
+	HostStat
 	// Resolve returns in Data what Path below Root is after every symlink, relative to Root; it fails when that leaves Root.
 	Resolve
 )
