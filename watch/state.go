@@ -1,7 +1,6 @@
 package watch
 
 import (
-	"slices"
 	"time"
 
 	"skiff.local/skiff/watch/event"
@@ -85,20 +84,12 @@ func (st *state) desired() []plan.Desired {
 	return desired
 }
 
+// memberList is in no order: the plan sorts what comes out of it.
 func (st *state) memberList() []plan.Member {
 	members := make([]plan.Member, 0, len(st.members))
 	for _, member := range st.members {
 		members = append(members, member)
 	}
-	slices.SortFunc(members, func(a, b plan.Member) int {
-		switch {
-		case a.Ref.String() < b.Ref.String():
-			return -1
-		case a.Ref.String() > b.Ref.String():
-			return 1
-		}
-		return 0
-	})
 	return members
 }
 
