@@ -184,6 +184,18 @@ var busybox struct {
 	err  error
 }
 
+// TestMain leaves the engine without the tests' image.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if busybox.err == nil && busybox.ref != "" {
+		if engine, err := docker.Connect(context.Background(), docker.Options{}); err == nil {
+			_ = engine.RemoveImage(context.Background(), busybox.ref, docker.RemoveImageOptions{Force: true})
+			_ = engine.Close()
+		}
+	}
+	os.Exit(code)
+}
+
 // busyboxImage makes the test's image from the static busybox of the machine.
 func busyboxImage(t testing.TB, engine *docker.Engine) string {
 	t.Helper()
