@@ -140,7 +140,9 @@ func (s *Server) build(ctx context.Context) error {
 		return err
 	}
 	install := installer{server: s.kube, config: generic, serializer: codecs, converter: s.converter}
-	if err := install.installAll(append([]*genericapiserver.APIGroupInfo{core}, groups...)); err != nil {
+	groups = append([]*genericapiserver.APIGroupInfo{core}, groups...)
+	sharePrinters(groups)
+	if err := install.installAll(groups); err != nil {
 		return err
 	}
 	more, err := s.installMore(install)
