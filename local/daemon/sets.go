@@ -29,7 +29,8 @@ type sets struct {
 	path   string
 	config *rest.Config
 	log    *slog.Logger
-	ctx    context.Context // of the daemon; ends all of them
+	ctx    context.Context // ends all of them
+	cancel context.CancelFunc
 
 	mu      sync.Mutex
 	running map[string]*runningSet // by name; guarded by mu
@@ -43,8 +44,9 @@ type runningSet struct {
 }
 
 func newSets(ctx context.Context, p *profile.Profile, config *rest.Config, log *slog.Logger) *sets {
+	ctx, cancel := context.WithCancel(ctx)
 	return &sets{
-		path: filepath.Join(p.Dir, setsFile), config: config, log: log, ctx: ctx,
+		path: filepath.Join(p.Dir, setsFile), config: config, log: log, ctx: ctx, cancel: cancel,
 		running: map[string]*runningSet{},
 	}
 }
@@ -190,8 +192,11 @@ func (s *sets) status() []client.SetStatus {
 	return list
 }
 
-// wait returns when all sets have ended, after the daemon's context has.
-func (s *sets) wait() { s.done.Wait() }
+// end stops watching, without forgetting what was watched, and returns when all sets have ended.
+func (s *sets) end() {
+	s.cancel()
+	s.done.Wait()
+}
 
 // logEvent keeps in the daemon's log what a set says.
 func logEvent(log *slog.Logger, e event.Event) {

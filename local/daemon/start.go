@@ -69,6 +69,8 @@ func (d *daemon) start(ctx, runCtx context.Context, undo *stack) error {
 	close(d.ready)
 	d.tell.phase(client.PhaseReady, "")
 	d.log.Info("ready", "took", time.Since(d.started))
+	// The sets end before the API does, so that none takes its end for trouble.
+	undo.push(func() error { d.sets.end(); return nil })
 	if err := d.sets.resume(); err != nil {
 		d.log.Error("the watched sets could not be resumed", "error", err)
 	}
@@ -293,7 +295,6 @@ func (d *daemon) makeAPI(ctx context.Context, bundle *pki.Bundle, undo *stack) e
 	}
 	d.client = d.api.Client()
 	d.sets = newSets(ctx, d.profile, d.api.LoopbackConfig(), d.log)
-	undo.push(func() error { d.sets.wait(); return nil })
 	return nil
 }
 
