@@ -86,7 +86,11 @@ func Stop(ctx context.Context, p *profile.Profile, r client.StopRequest, force b
 	case !p.Running():
 		return true, nil // it ended while we asked
 	case force && !errors.Is(err, context.Canceled):
-		return true, kill(p)
+		pid := 0
+		if c != nil {
+			pid = c.Daemon.PID // a daemon that hangs while it ends has taken its file away already
+		}
+		return true, kill(p, pid)
 	case errors.Is(err, context.DeadlineExceeded):
 		return false, exit.With(exit.Timeout, fmt.Errorf("stop profile %q: its containers did not end within %s", p.Name, timeout),
 			"`skiff stop --now` kills them, `skiff stop --force` kills the daemon")
@@ -96,12 +100,15 @@ func Stop(ctx context.Context, p *profile.Profile, r client.StopRequest, force b
 
 // kill ends the process that the daemon's file names. The lock proves that a daemon runs; that it is this process is
 // what the daemon wrote when it took the lock.
-func kill(p *profile.Profile) error {
+func kill(p *profile.Profile, pid int) error {
 	d, ok, err := p.ReadDaemon()
 	if err != nil {
 		return err
 	}
 	if !ok {
+		d.PID = pid
+	}
+	if d.PID == 0 {
 		return fmt.Errorf("stop profile %q: a daemon holds the lock, but its process id is not known", p.Name)
 	}
 	process, err := os.FindProcess(d.PID)
