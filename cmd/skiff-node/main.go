@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"skiff.local/skiff/cmd/skiff-node/hello"
+	"skiff.local/skiff/cmd/skiff-node/policy"
 	"skiff.local/skiff/cmd/skiff-node/relay"
 )
 
@@ -24,6 +25,13 @@ func commands() map[string]command {
 		"relay": func(args []string) int { return relay.Main(args, os.Stderr) },
 		"connect": func(args []string) int {
 			return relay.Connect(args, os.Stdin, os.Stdout, os.Stderr)
+		},
+		"policy": func([]string) int {
+			if err := policy.Serve(os.Stdin, os.Stdout); err != nil {
+				fmt.Fprintln(os.Stderr, "policy:", err)
+				return 1
+			}
+			return 0
 		},
 		"hello": func(args []string) int { return hello.Main(args, os.Getenv, os.Stdout, os.Stderr) },
 		"version": func([]string) int {

@@ -23,6 +23,7 @@ type localhost struct {
 	ports    *listen.Manager
 	balancer *balancer
 	ingress  *ingress.Controller
+	policing *policing
 	events   record.EventBroadcaster
 }
 
@@ -48,18 +49,19 @@ func newLocalhost(ctx context.Context, n *Network, c Cluster) *localhost {
 		AccessLog: n.cfg.IngressLog, Logger: n.log,
 	})
 	n.program.onServices(l.ingress.ServicesChanged)
+	l.policing = newPolicing(n, c, recorder)
 	n.mu.Lock()
-	n.ports, n.ingress = l.ports, l.ingress
+	n.ports, n.ingress, n.policing = l.ports, l.ingress, l.policing
 	n.mu.Unlock()
 	return l
 }
 
 // authority opens the local certificate authority, where there is a place for it.
 func (n *Network) authority() *ingress.Authority {
-	if n.cfg.StateDir == "" {
+	if n.cfg.Home == "" {
 		return nil
 	}
-	a, err := ingress.OpenAuthority(n.cfg.StateDir)
+	a, err := ingress.OpenAuthority(n.cfg.Home)
 	if err != nil {
 		n.log.Error("hosts without a Secret have no TLS", "err", err)
 		return nil
@@ -104,7 +106,9 @@ func (l *localhost) portsOf(key relayproto.Key, v *view) map[listen.Port]listen.
 	for _, p := range v.relay.Ports {
 		for _, addr := range l.network.cfg.Bind {
 			add(addr, p.NodePort, p, false)
-			if v.relay.NoDNS {
+		}
+		if v.relay.NoDNS {
+			for _, addr := range l.hostBind(v, p.Port) {
 				add(addr, p.Port, p, false)
 			}
 		}
@@ -113,6 +117,14 @@ func (l *localhost) portsOf(key relayproto.Key, v *view) map[listen.Port]listen.
 		}
 	}
 	return ports
+}
+
+// hostBind are the addresses that a pod's host port is opened on.
+func (l *localhost) hostBind(v *view, port uint16) []netip.Addr {
+	if addr, ok := v.bind[port]; ok {
+		return []netip.Addr{addr}
+	}
+	return l.network.cfg.Bind
 }
 
 func listenOwner(key relayproto.Key) listen.Owner {

@@ -25,6 +25,7 @@ type Engine interface {
 	StopContainer(ctx context.Context, id string, opts docker.StopOptions) error
 	RemoveContainer(ctx context.Context, id string, opts docker.RemoveOptions) error
 	InspectContainer(ctx context.Context, id string) (*docker.Container, error)
+	ListContainers(ctx context.Context, opts docker.ListOptions) ([]docker.ContainerSummary, error)
 	StartExec(ctx context.Context, id string, spec docker.ExecSpec, stderr io.Writer) (docker.Session, error)
 }
 
@@ -43,8 +44,6 @@ type Config struct {
 	// ForceRelay never dials pod addresses directly, as if the engine were far away. For tests and for engines whose
 	// addresses happen to be those of somebody else.
 	ForceRelay bool
-	// StateDir keeps the local certificate authority for Ingresses; empty for none, then hosts without a Secret have no TLS.
-	StateDir string
 	// IngressPorts are where Ingresses are served; ingress.DefaultPorts when zero.
 	IngressPorts ingress.Ports
 	// IngressLog takes a line per request to an Ingress; nil for none.
@@ -65,7 +64,8 @@ type Network struct {
 	image string          // of the relay; guarded by mu
 	ports *listen.Manager // while Run runs; guarded by mu
 
-	ingress *ingress.Controller // while Run runs; guarded by mu
+	ingress  *ingress.Controller // while Run runs; guarded by mu
+	policing *policing           // while Run runs; guarded by mu
 }
 
 // New checks the configuration. Nothing happens before EnsureRelay.

@@ -29,6 +29,7 @@ type program struct {
 	namespaces map[string]struct{}
 	stubs      map[string][]netip.AddrPort
 	draining   map[types.UID]struct{}
+	policies   []relayproto.PodPolicy
 
 	views map[relayproto.Key]*view
 	byPod map[types.UID]map[relayproto.Key]struct{}
@@ -36,6 +37,7 @@ type program struct {
 	dirty           map[relayproto.Key]struct{}
 	namespacesDirty bool
 	stubsDirty      bool
+	policiesDirty   bool
 	unsent          map[relayproto.Key]struct{} // views that the relay has not been told
 	asked           uint64                      // grows with every change
 	taken           uint64                      // the last change that views reflect
@@ -196,9 +198,13 @@ func (p *program) compose(full bool) (u relayproto.Update, any bool) {
 	if full || p.stubsDirty {
 		u.Stubs = maps.Clone(p.stubs)
 	}
-	any = full || len(p.unsent) > 0 || p.namespacesDirty || p.stubsDirty
+	if full || p.policiesDirty {
+		list := append([]relayproto.PodPolicy{}, p.policies...)
+		u.Policies = &list
+	}
+	any = full || len(p.unsent) > 0 || p.namespacesDirty || p.stubsDirty || p.policiesDirty
 	clear(p.unsent)
-	p.namespacesDirty, p.stubsDirty = false, false
+	p.namespacesDirty, p.stubsDirty, p.policiesDirty = false, false, false
 	slices.SortFunc(u.Services, func(a, b relayproto.Service) int { return compareKeys(a.Key, b.Key) })
 	slices.SortFunc(u.Removed, compareKeys)
 	return u, any

@@ -17,6 +17,7 @@ import (
 type view struct {
 	relay relayproto.Service
 	pods  map[types.UID]struct{} // that are behind the Service, ready or not
+	bind  map[uint16]netip.Addr  // where a host port asks to be opened, by port; elsewhere as usual
 }
 
 // backends returns the endpoints of one of the Service's ports.
@@ -187,7 +188,7 @@ func (all endpoints) records() []relayproto.Endpoint {
 func hostPorts(pod *corev1.Pod, node netip.Addr) *view {
 	v := &view{
 		relay: relayproto.Service{Key: podKey(pod.Namespace, pod.Name), NoDNS: true, ClusterIPs: []netip.Addr{node}},
-		pods:  map[types.UID]struct{}{pod.UID: {}},
+		pods:  map[types.UID]struct{}{pod.UID: {}}, bind: map[uint16]netip.Addr{},
 	}
 	ip, err := netip.ParseAddr(pod.Status.PodIP)
 	if err != nil || pod.Spec.HostNetwork || pod.DeletionTimestamp != nil || isOver(pod) {
@@ -196,6 +197,9 @@ func hostPorts(pod *corev1.Pod, node netip.Addr) *view {
 	for _, c := range pod.Spec.Containers {
 		for _, p := range c.Ports {
 			if p.HostPort > 0 && p.ContainerPort > 0 {
+				if bind, err := netip.ParseAddr(p.HostIP); err == nil && !bind.IsUnspecified() {
+					v.bind[uint16(p.HostPort)] = bind
+				}
 				v.relay.Ports = append(v.relay.Ports, relayproto.Port{
 					Protocol: protocol(p.Protocol), Port: uint16(p.HostPort),
 					Backends: []netip.AddrPort{netip.AddrPortFrom(ip, uint16(p.ContainerPort))},

@@ -37,6 +37,11 @@ func (n *Network) Run(ctx context.Context, c Cluster) error {
 	if err != nil {
 		return fmt.Errorf("watch Services: %w", err)
 	}
+	more, err := localhost.policing.watch(c)
+	if err != nil {
+		return fmt.Errorf("watch NetworkPolicies: %w", err)
+	}
+	synced = append(synced, more...)
 	c.Informers.Start(ctx.Done())
 	go n.keep(ctx)
 	serving := make(chan struct{})
@@ -50,6 +55,9 @@ func (n *Network) Run(ctx context.Context, c Cluster) error {
 	if !cache.WaitForCacheSync(ctx.Done(), synced...) {
 		return ctx.Err()
 	}
+	policed := make(chan struct{})
+	go func() { defer close(policed); localhost.policing.run(ctx) }()
+	defer func() { <-policed }()
 	n.programLoop(ctx, localhost)
 	return ctx.Err()
 }

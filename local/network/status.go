@@ -42,7 +42,7 @@ func (n *Network) Status() Status {
 	trouble := n.program.trouble
 	n.program.mu.Unlock()
 	n.mu.Lock()
-	ports, web := n.ports, n.ingress
+	ports, web, police := n.ports, n.ingress, n.policing
 	n.mu.Unlock()
 
 	add := func(p Problem) { s.Problems = append(s.Problems, p) }
@@ -66,6 +66,11 @@ func (n *Network) Status() Status {
 		s.HTTP, s.HTTPS = st.HTTP, st.HTTPS
 		if st.Problem != "" {
 			add(Problem{Reason: "IngressPort", Message: fmt.Sprintf("Ingresses are served on ports %d and %d: %s", st.HTTP, st.HTTPS, st.Problem), Hint: "free the port, or on Linux: sudo sysctl net.ipv4.ip_unprivileged_port_start=80"})
+		}
+	}
+	if police != nil {
+		for uid, err := range police.unenforced() {
+			add(Problem{Object: "pod/" + string(uid), Reason: "NetworkPolicyNotEnforced", Message: err.Error()})
 		}
 	}
 	if ports != nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/hashicorp/yamux"
 
 	"skiff.local/skiff/cmd/skiff-node/dns"
+	"skiff.local/skiff/cmd/skiff-node/policy"
 	"skiff.local/skiff/cmd/skiff-node/rules"
 	"skiff.local/skiff/local/network/relayproto"
 )
@@ -42,6 +43,7 @@ type relay struct {
 type state struct {
 	Services   map[string]relayproto.Service `json:"services"`
 	Namespaces []string                      `json:"namespaces"`
+	Policies   []relayproto.PodPolicy        `json:"policies"`
 }
 
 // apply puts an update in force: names first, so that whoever sees a new rule can resolve it.
@@ -54,6 +56,12 @@ func (r *relay) apply(u relayproto.Update) error {
 		err = r.rules.Apply(u.Services, u.Removed, u.Full)
 	} else if r.problem != "" {
 		err = errors.New(r.problem)
+	}
+	if u.Policies != nil {
+		if failed := policy.Relay(*u.Policies); failed != nil {
+			err = errors.Join(err, failed)
+		}
+		r.state.Policies = *u.Policies
 	}
 	if u.Full || r.state.Services == nil {
 		r.state.Services = map[string]relayproto.Service{}
@@ -106,7 +114,7 @@ func (r *relay) restore() {
 		r.log.Warn("the state of the last run is lost", "err", err)
 		return
 	}
-	u := relayproto.Update{Full: true, Namespaces: kept.Namespaces}
+	u := relayproto.Update{Full: true, Namespaces: kept.Namespaces, Policies: &kept.Policies}
 	for _, s := range kept.Services {
 		u.Services = append(u.Services, s)
 	}

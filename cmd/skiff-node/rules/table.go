@@ -159,9 +159,11 @@ func (t *Table) Apply(set []relayproto.Service, removed []relayproto.Key, full b
 	}
 	if err := t.execute(changes); err != nil {
 		// The kernel and our idea of it may differ now: start over from what is wanted.
-		return t.rebuild(err)
+		if err := t.rebuild(err); err != nil {
+			return err
+		}
 	}
-	return nil
+	return forgetStale(changes, t.reserved)
 }
 
 func (t *Table) rebuild(cause error) error {

@@ -20,6 +20,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes/fake"
 
@@ -158,6 +159,8 @@ type Pod struct {
 	ID   string
 	IP   netip.Addr
 	Name string
+	// Object is nil for a container that is no pod.
+	Object *corev1.Pod
 }
 
 // Serve starts a container with the probe's servers.
@@ -244,4 +247,50 @@ type testWriter struct{ t testing.TB }
 func (w testWriter) Write(p []byte) (int, error) {
 	os.Stderr.Write(p)
 	return len(p), nil
+}
+
+// Pod starts a pod as the node does: a pause container with the pod's labels, the probe's servers joined to its network,
+// and a Pod object with its address.
+func (c *Cluster) Pod(namespace, name string, labels map[string]string) *Pod {
+	c.T.Helper()
+	ctx := context.WithoutCancel(c.T.Context())
+	identity := docker.Identity{
+		Profile: c.Profile, Role: docker.RoleSandbox, Pod: name, Namespace: namespace, UID: c.Profile + "-" + name,
+		Container: docker.SandboxContainer,
+	}
+	start := func(spec docker.ContainerSpec) string {
+		id, err := c.Engine.CreateContainer(ctx, spec)
+		if err != nil {
+			c.T.Fatal(err)
+		}
+		c.T.Cleanup(func() {
+			_ = c.Engine.RemoveContainer(ctx, id, docker.RemoveOptions{Force: true, Volumes: true})
+		})
+		if err := c.Engine.StartContainer(ctx, id); err != nil {
+			c.T.Fatal(err)
+		}
+		return id
+	}
+	sandbox := start(docker.ContainerSpec{
+		Name: identity.ContainerName(), Image: c.node, Hostname: name, Network: c.Network.Name(), Labels: identity.Labels(),
+		CapAdd: []string{"NET_ADMIN"},
+	})
+	info, err := c.Engine.InspectContainer(ctx, sandbox)
+	if err != nil {
+		c.T.Fatal(err)
+	}
+	p := &Pod{c: c, Name: name, IP: info.IP(c.Network.Name())}
+	p.ID = start(docker.ContainerSpec{
+		Name: c.Profile + "-" + name, Image: c.probe, Entrypoint: []string{"/probe", "serve"},
+		Network: docker.ContainerMode(sandbox), Labels: docker.ProfileLabels(c.Profile, docker.RoleHelper),
+	})
+	c.Namespace(namespace)
+	p.Object = &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, UID: types.UID(identity.UID), Labels: labels},
+		Status:     corev1.PodStatus{Phase: corev1.PodRunning, PodIP: p.IP.String()},
+	}
+	if _, err := c.Client.CoreV1().Pods(namespace).Create(ctx, p.Object, metav1.CreateOptions{}); err != nil {
+		c.T.Fatal(err)
+	}
+	return p
 }

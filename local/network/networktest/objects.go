@@ -16,16 +16,23 @@ import (
 func (c *Cluster) Service(s *corev1.Service) {
 	c.T.Helper()
 	ctx := context.Background()
-	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: s.Namespace}}
-	if _, err := c.Client.CoreV1().Namespaces().Create(ctx, ns, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
-		c.T.Fatal(err)
-	}
+	c.Namespace(s.Namespace)
 	s.UID = types.UID("svc-" + s.Namespace + "-" + s.Name)
 	_, err := c.Client.CoreV1().Services(s.Namespace).Create(ctx, s, metav1.CreateOptions{})
 	if apierrors.IsAlreadyExists(err) {
 		_, err = c.Client.CoreV1().Services(s.Namespace).Update(ctx, s, metav1.UpdateOptions{})
 	}
 	if err != nil {
+		c.T.Fatal(err)
+	}
+}
+
+// Namespace makes a namespace exist.
+func (c *Cluster) Namespace(name string) {
+	c.T.Helper()
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{corev1.LabelMetadataName: name}}}
+	_, err := c.Client.CoreV1().Namespaces().Create(context.Background(), ns, metav1.CreateOptions{})
+	if err != nil && !apierrors.IsAlreadyExists(err) {
 		c.T.Fatal(err)
 	}
 }

@@ -86,6 +86,8 @@ type Update struct {
 	Namespaces []string `json:"namespaces,omitempty"`
 	// Stubs maps DNS suffixes (without trailing dot) to the servers that answer for them; nil leaves them alone.
 	Stubs map[string][]netip.AddrPort `json:"stubs,omitempty"`
+	// Policies replaces what is known of isolated pods; nil leaves it alone.
+	Policies *[]PodPolicy `json:"policies,omitempty"`
 }
 
 // An Ack says that an Update is in force: new connections and queries see it.

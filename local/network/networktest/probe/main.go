@@ -92,11 +92,11 @@ func get(args []string) error {
 // connect says how a connection attempt ends: open, refused or what else, and after how many milliseconds.
 func connect(args []string) error {
 	begin := time.Now()
-	conn, err := net.DialTimeout("tcp4", args[0], 3*time.Second)
+	conn, err := net.DialTimeout("tcp4", args[0], 800*time.Millisecond)
 	took := time.Since(begin)
 	switch {
 	case err == nil:
-		conn.SetDeadline(time.Now().Add(time.Second))
+		conn.SetDeadline(time.Now().Add(200 * time.Millisecond))
 		_, err := conn.Read(make([]byte, 1))
 		if errors.Is(err, syscall.ECONNRESET) {
 			fmt.Println("reset")
@@ -121,7 +121,7 @@ func resolve(args []string) error {
 		}
 		return d.DialContext(ctx, network, net.JoinHostPort(server, "53"))
 	}}
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
 	var lines []string
 	var err error
@@ -154,8 +154,17 @@ func resolve(args []string) error {
 	return nil
 }
 
+// udp ADDR TEXT [FROM]: what comes back for a packet, sent from a port of its own or the one that is named.
 func udp(args []string) error {
-	conn, err := net.Dial("udp4", args[0])
+	var dialer net.Dialer
+	if len(args) > 2 {
+		from, err := net.ResolveUDPAddr("udp4", args[2])
+		if err != nil {
+			return err
+		}
+		dialer.LocalAddr = from
+	}
+	conn, err := dialer.Dial("udp4", args[0])
 	if err != nil {
 		return err
 	}

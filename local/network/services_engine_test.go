@@ -1,0 +1,257 @@
+package network_test
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"skiff.local/skiff/local/network/networktest"
+)
+
+func httpGet(url string) string {
+	client := http.Client{Timeout: 3 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	res, err := client.Get(url)
+	if err != nil {
+		return err.Error()
+	}
+	defer res.Body.Close()
+	body, _ := io.ReadAll(res.Body)
+	return string(body)
+}
+
+func TestKindsOfServices(t *testing.T) {
+	c := networktest.Start(t, networktest.Options{})
+	one, two, client := c.Serve("one"), c.Serve("two"), c.Serve("client")
+	both := []networktest.Endpoint{{IP: one.IP.String()}, {IP: two.IP.String()}}
+
+	t.Run("affinity keeps a client on its endpoint while others go elsewhere", func(t *testing.T) {
+		s := webService(c, "sticky", 30, 0)
+		s.Spec.SessionAffinity = corev1.ServiceAffinityClientIP
+		c.Service(s)
+		c.Slice("default", "sticky", []networktest.Port{httpPort, udpPort}, both...)
+		url := "http://" + c.ServiceIP(30) + "/"
+		var first string
+		networktest.Eventually(t, 3*time.Second, func() string {
+			first, _, _ = strings.Cut(client.Probe("get", url), " ")
+			if first != "one" && first != "two" {
+				return first
+			}
+			return ""
+		})
+		for range 8 {
+			if got := client.Probe("get", url); !strings.HasPrefix(got, first+" ") {
+				t.Fatalf("went to %q after %s", got, first)
+			}
+		}
+		// Another endpoint that comes does not move the client; its own that goes does.
+		left, stays := both[0], both[1]
+		if first == "one" {
+			left, stays = both[1], both[0]
+		}
+		c.Slice("default", "sticky", []networktest.Port{httpPort, udpPort}, stays)
+		time.Sleep(50 * time.Millisecond)
+		c.Slice("default", "sticky", []networktest.Port{httpPort, udpPort}, both...)
+		time.Sleep(50 * time.Millisecond)
+		for range 8 {
+			if got := client.Probe("get", url); !strings.HasPrefix(got, first+" ") {
+				t.Fatalf("another endpoint came and went, and the client moved to %q", got)
+			}
+		}
+		c.Slice("default", "sticky", []networktest.Port{httpPort, udpPort}, left)
+		networktest.Eventually(t, 3*time.Second, func() string {
+			if got := client.Probe("get", url); strings.HasPrefix(got, first+" ") || strings.HasPrefix(got, "error") {
+				return got
+			}
+			return ""
+		})
+	})
+
+	t.Run("a UDP client moves on when its endpoint goes", func(t *testing.T) {
+		c.Service(webService(c, "udp", 31, 0))
+		c.Slice("default", "udp", []networktest.Port{httpPort, udpPort}, both[0])
+		addr := c.ServiceIP(31) + ":90"
+		fixed := func(want string) {
+			t.Helper()
+			networktest.Eventually(t, 3*time.Second, func() string {
+				if got := client.Probe("udp", addr, "x", ":7777"); !strings.HasPrefix(got, want) {
+					return got
+				}
+				return ""
+			})
+		}
+		fixed("one x")
+		c.Slice("default", "udp", []networktest.Port{httpPort, udpPort}, both[1])
+		fixed("two x")
+		c.Slice("default", "udp", []networktest.Port{httpPort, udpPort})
+		fixed("refused")
+		c.Slice("default", "udp", []networktest.Port{httpPort, udpPort}, both[0])
+		fixed("one x")
+	})
+
+	t.Run("a LoadBalancer answers on localhost and on an address of its own", func(t *testing.T) {
+		port := freePort(t)
+		for i, pod := range []*networktest.Pod{one, two} {
+			name := fmt.Sprint("lb", i)
+			s := webService(c, name, 40+i, freePort(t))
+			s.Spec.Type = corev1.ServiceTypeLoadBalancer
+			s.Spec.Ports[0].Port = port
+			c.Service(s)
+			c.Slice("default", name, []networktest.Port{httpPort, udpPort}, networktest.Endpoint{IP: pod.IP.String()})
+			var ingress []corev1.LoadBalancerIngress
+			networktest.Eventually(t, 3*time.Second, func() string {
+				now, err := c.Client.CoreV1().Services("default").Get(t.Context(), name, metav1.GetOptions{})
+				if err != nil {
+					return err.Error()
+				}
+				ingress = now.Status.LoadBalancer.Ingress
+				if len(ingress) == 0 || ingress[0].Hostname != "localhost" {
+					return fmt.Sprintf("status: %+v", ingress)
+				}
+				return ""
+			})
+			if i == 0 {
+				networktest.Eventually(t, 3*time.Second, func() string {
+					if got := httpGet(fmt.Sprintf("http://localhost:%d/", port)); !strings.HasPrefix(got, "one") {
+						return got
+					}
+					return ""
+				})
+			}
+			if runtime.GOOS != "linux" {
+				continue
+			}
+			networktest.Eventually(t, 3*time.Second, func() string {
+				if got := httpGet(fmt.Sprintf("http://%s:%d/", ingress[1].IP, port)); !strings.HasPrefix(got, pod.Name) {
+					return got
+				}
+				return ""
+			})
+		}
+		// The second one's claim to localhost is a problem that is told.
+		networktest.Eventually(t, 3*time.Second, func() string {
+			for _, p := range c.Network.Status().Problems {
+				if p.Object == "service/default/lb1" && strings.Contains(p.Message, "Service default/lb0 has it") {
+					return ""
+				}
+			}
+			return fmt.Sprintf("%+v", c.Network.Status().Problems)
+		})
+	})
+
+	t.Run("a host port is open while the pod lives", func(t *testing.T) {
+		port := freePort(t)
+		pod := &corev1.Pod{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "hosted", UID: "hosted"},
+			Spec: corev1.PodSpec{Containers: []corev1.Container{{Ports: []corev1.ContainerPort{
+				{ContainerPort: 8080, HostPort: port, Protocol: corev1.ProtocolTCP},
+			}}}},
+			Status: corev1.PodStatus{Phase: corev1.PodRunning, PodIP: one.IP.String()},
+		}
+		if _, err := c.Client.CoreV1().Pods("default").Create(t.Context(), pod, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		url := fmt.Sprintf("http://127.0.0.1:%d/", port)
+		networktest.Eventually(t, 3*time.Second, func() string {
+			if got := httpGet(url); !strings.HasPrefix(got, "one") {
+				return got
+			}
+			return ""
+		})
+		if got := client.Probe("get", fmt.Sprintf("http://%s:%d/", c.Network.Status().Relay, port)); !strings.HasPrefix(got, "one") {
+			t.Errorf("from inside: %q", got)
+		}
+		if err := c.Client.CoreV1().Pods("default").Delete(t.Context(), "hosted", metav1.DeleteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		networktest.Eventually(t, 3*time.Second, func() string {
+			if got := httpGet(url); !strings.Contains(got, "refused") {
+				return got
+			}
+			return ""
+		})
+	})
+
+	t.Run("a node port that another program holds is told, and comes alive", func(t *testing.T) {
+		holder, err := net.Listen("tcp4", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		port := int32(holder.Addr().(*net.TCPAddr).Port)
+		c.Service(webService(c, "late", 50, port))
+		c.Slice("default", "late", []networktest.Port{httpPort, udpPort}, both[0])
+		networktest.Eventually(t, 3*time.Second, func() string {
+			events, err := c.Client.CoreV1().Events("default").List(t.Context(), metav1.ListOptions{})
+			if err != nil {
+				return err.Error()
+			}
+			for _, e := range events.Items {
+				if e.InvolvedObject.Name == "late" && e.Reason == "PortUnavailable" && strings.Contains(e.Message, "network.test") {
+					return ""
+				}
+			}
+			return fmt.Sprintf("no event names the holder: %+v", events.Items)
+		})
+		holder.Close()
+		networktest.Eventually(t, 5*time.Second, func() string {
+			if got := httpGet(fmt.Sprintf("http://127.0.0.1:%d/", port)); !strings.HasPrefix(got, "one") {
+				return got
+			}
+			return ""
+		})
+	})
+
+	t.Run("many Services are programmed in well under a second", func(t *testing.T) {
+		const services, endpoints = 500, 10
+		name, port, proto := "http", int32(8080), corev1.ProtocolTCP
+		for i := range services {
+			s := webService(c, fmt.Sprint("many", i), 1000+i, 0)
+			slice := &discoveryv1.EndpointSlice{
+				ObjectMeta:  metav1.ObjectMeta{Namespace: "default", Name: s.Name, Labels: map[string]string{discoveryv1.LabelServiceName: s.Name}},
+				AddressType: discoveryv1.AddressTypeIPv4, Ports: []discoveryv1.EndpointPort{{Name: &name, Port: &port, Protocol: &proto}},
+			}
+			for e := range endpoints {
+				ip := fmt.Sprintf("10.9.%d.%d", e, i%250)
+				if i == services-1 {
+					ip = two.IP.String()
+				}
+				slice.Endpoints = append(slice.Endpoints, discoveryv1.Endpoint{Addresses: []string{ip}})
+			}
+			c.Service(s)
+			if _, err := c.Client.DiscoveryV1().EndpointSlices("default").Create(t.Context(), slice, metav1.CreateOptions{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		last := "http://" + c.ServiceIP(1000+services-1) + "/"
+		networktest.Eventually(t, 10*time.Second, func() string {
+			if got := client.Probe("get", last); !strings.HasPrefix(got, "two") {
+				return got
+			}
+			return ""
+		})
+		// A daemon that comes back tells everything again; a relay that comes back has nothing.
+		c.Stop()
+		c.New(networktest.Options{})
+		c.Ensure()
+		c.Run()
+		if err := c.Network.WaitDNS(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		begin := time.Now()
+		if err := c.Network.EndpointsSettled(t.Context(), "nobody"); err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("settled after a resync in %v", time.Since(begin))
+		if got := client.Probe("get", last); !strings.HasPrefix(got, "two") {
+			t.Error(got)
+		}
+	})
+}
