@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"time"
 
@@ -59,6 +60,11 @@ func (d *daemon) startNode(ctx context.Context, undo *stack) error {
 		EndpointsSettled: func(ctx context.Context, pod *corev1.Pod) {
 			if err := d.network.EndpointsSettled(ctx, pod.UID); err != nil {
 				d.log.Warn("a pod is stopped while Services may still send to it", "pod", pod.Namespace+"/"+pod.Name, "error", err)
+			}
+		},
+		Isolate: func(ctx context.Context, pod *corev1.Pod, address netip.Addr) {
+			if err := d.network.Guard(ctx, pod, address); err != nil {
+				d.log.Warn("a pod starts although its NetworkPolicies are not in force", "pod", pod.Namespace+"/"+pod.Name, "error", err)
 			}
 		},
 		HostCredentials: hostCredentials(d.log),

@@ -171,7 +171,7 @@ func (a *Agent) share(info *docker.EngineInfo) *pod.Config {
 		Engine: a.cfg.Engine, Objects: a.objects, Client: a.cfg.Client, Recorder: a.cfg.Recorder, Dial: a.cfg.Dial,
 		Images: &images{manager: image.NewManager(image.Config{Engine: a.cfg.Engine, Host: a.cfg.HostCredentials}), objects: a.objects},
 		Starts: pod.NewSlots(a.cfg.Parallel), Removals: pod.NewSlots(a.cfg.Parallel),
-		HostIPs: hostIPs, EndpointsSettled: a.cfg.EndpointsSettled, Logger: a.cfg.Logger,
+		HostIPs: hostIPs, EndpointsSettled: a.cfg.EndpointsSettled, Isolate: a.cfg.Isolate, Logger: a.cfg.Logger,
 		Spec: spec.Config{
 			Profile: a.cfg.Profile, Network: a.cfg.Network, NodeImage: a.cfg.NodeImage, ClusterDNS: a.cfg.ClusterDNS,
 			ClusterDomain: a.cfg.ClusterDomain, Engine: *info, Features: a.cfg.Engine.Features(), Allocatable: allocatable,

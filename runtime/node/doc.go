@@ -57,6 +57,9 @@ type Config struct {
 	// EndpointsSettled blocks until no Service sends traffic to the pod, which is being deleted, any more, or ctx ends. The
 	// agent stops no container before. Nil: containers are stopped at once.
 	EndpointsSettled func(ctx context.Context, pod *v1.Pod)
+	// Isolate blocks until the NetworkPolicies of a pod with a new sandbox are in force. The agent starts no container
+	// before. Nil: nothing to wait for.
+	Isolate func(ctx context.Context, pod *v1.Pod, address netip.Addr)
 	// EndpointGone is told when nothing is left of a pod; optional.
 	EndpointGone func(uid types.UID)
 	// HostCredentials open registries for pods without pull secrets of their own; optional.

@@ -12,6 +12,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
@@ -87,7 +88,10 @@ type Config struct {
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// EndpointsSettled returns when no Service sends traffic to the pod any more, or when ctx ends; nil: nothing to wait for.
 	EndpointsSettled func(ctx context.Context, pod *v1.Pod)
-	Logger           *slog.Logger
+	// Isolate returns when the NetworkPolicies of a pod with a new sandbox are in force, or when it can't be helped; no
+	// container starts before. Nil: there are none.
+	Isolate func(ctx context.Context, pod *v1.Pod, address netip.Addr)
+	Logger  *slog.Logger
 	// Starts and Removals bound how many of them the engine is asked for at a time, over all pods; nil for no bound.
 	Starts, Removals *Slots
 

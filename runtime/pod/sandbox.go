@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"net/netip"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -162,8 +163,17 @@ func (w *Worker) prepareSandbox(op plan.Op) job {
 	if first {
 		ops = append(ops, w.networkFiles(sandbox.IPs)...)
 	}
+	pod, ips := w.pod, sandbox.IPs
 	return func(ctx context.Context) (func(), error) {
+		isolated := make(chan struct{})
+		go func() {
+			defer close(isolated)
+			if first {
+				w.isolate(ctx, pod, ips)
+			}
+		}()
 		results, err := w.ask(ctx, op.ID, ops)
+		<-isolated
 		if err == nil {
 			err = volume.FirstError(ops, results)
 		}
@@ -176,6 +186,16 @@ func (w *Worker) prepareSandbox(op plan.Op) job {
 				s.Prepared = true
 			}
 		}, nil
+	}
+}
+
+// isolate waits for the pod's NetworkPolicies.
+func (w *Worker) isolate(ctx context.Context, pod *v1.Pod, ips []string) {
+	if w.cfg.Isolate == nil || pod.Spec.HostNetwork || len(ips) == 0 {
+		return
+	}
+	if address, err := netip.ParseAddr(ips[0]); err == nil {
+		w.cfg.Isolate(ctx, pod, address)
 	}
 }
 
