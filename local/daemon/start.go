@@ -71,7 +71,7 @@ func (d *daemon) start(ctx, runCtx context.Context, undo *stack) error {
 	d.log.Info("ready", "took", time.Since(d.started))
 	// The sets end before the API does, so that none takes its end for trouble.
 	undo.push(func() error { d.sets.end(); return nil })
-	go d.watchImages(runCtx)
+	go d.watchEngine(runCtx)
 	if err := d.sets.resume(); err != nil {
 		d.log.Error("the watched sets could not be resumed", "error", err)
 	}
