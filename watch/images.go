@@ -32,11 +32,15 @@ func (s *Set) ImageMoved(reference, id string) {
 // moveImages rolls the workloads whose images moved.
 func (s *Set) moveImages(ctx context.Context, images map[string]string) error {
 	for _, image := range slices.Sorted(maps.Keys(images)) {
+		if s.state.images[image] == images[image] {
+			continue // said by more than one, or built again to the same
+		}
 		for _, obj := range s.state.objects {
 			if err := s.moveImage(ctx, obj, image, images[image]); err != nil {
 				return err
 			}
 		}
+		s.state.images[image] = images[image]
 	}
 	return nil
 }

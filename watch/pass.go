@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"time"
@@ -18,6 +19,7 @@ import (
 // pass brings the cluster in step with the files once. An error means that the cluster could not be asked; whatever is
 // wrong with files or objects is reported by events instead.
 func (s *Set) pass(ctx context.Context, c cause) (event.Summary, error) {
+	maps.Copy(s.state.moved, c.inbox.images)
 	s.load()
 	s.reportFiles()
 	if !s.state.listed {
@@ -26,7 +28,7 @@ func (s *Set) pass(ctx context.Context, c cause) (event.Summary, error) {
 		}
 	}
 	s.dropGone(c.inbox.gone)
-	if len(c.inbox.gone) > 0 && c.burst == nil && !c.timer && len(c.inbox.images) == 0 {
+	if len(c.inbox.gone) > 0 && c.burst == nil && !c.timer && len(s.state.moved) == 0 {
 		return event.Summary{}, nil // whoever deleted something meant it; the next save brings it back
 	}
 	if err := s.place(); err != nil {
@@ -43,7 +45,11 @@ func (s *Set) pass(ctx context.Context, c cause) (event.Summary, error) {
 	if !c.once && (changed > 0 || summary.Failed > 0 && c.burst != nil) {
 		s.emit(event.Event{Type: event.Applied, Summary: &summary, Took: time.Since(c.lastChange)})
 	}
-	return summary, s.moveImages(ctx, c.inbox.images)
+	if err := s.moveImages(ctx, s.state.moved); err != nil {
+		return summary, err // they are kept for the pass that comes through
+	}
+	clear(s.state.moved)
+	return summary, nil
 }
 
 // dropGone notes that somebody else deleted members.

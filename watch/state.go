@@ -23,7 +23,8 @@ type state struct {
 	kept     map[plan.Ref]string           // as reported
 	twice    map[plan.Ref]bool             // as reported
 	absent   map[plan.Ref]time.Time        // since when members are no longer in the sources
-	images   map[string]string             // images that moved, by reference
+	images   map[string]string             // what images that moved mean now, by reference
+	moved    map[string]string             // of these, what is still to be acted upon
 
 	nextRetry  time.Time
 	retryPause time.Duration
@@ -47,7 +48,7 @@ func newState() *state {
 	return &state{
 		members: map[plan.Ref]plan.Member{}, failed: map[plan.Ref]*failure{}, problems: map[string][]manifest.Problem{},
 		missing: map[string]bool{}, skipped: map[string]bool{}, kept: map[plan.Ref]string{}, twice: map[plan.Ref]bool{},
-		absent: map[plan.Ref]time.Time{}, images: map[string]string{},
+		absent: map[plan.Ref]time.Time{}, images: map[string]string{}, moved: map[string]string{},
 	}
 }
 

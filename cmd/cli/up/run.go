@@ -39,6 +39,11 @@ func Run(ctx context.Context, o *Options) error {
 	if err != nil {
 		return exit.With(exit.Usage, err, "")
 	}
+	if watching := !o.Once && !o.DryRun && !o.Background; watching && target.Ours {
+		imagesCtx, stop := context.WithCancel(ctx)
+		defer stop()
+		go followImages(imagesCtx, o.Env, set)
+	}
 	err = set.Run(ctx)
 	view.close()
 	switch {
