@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	openapi_v2 "github.com/google/gnostic-models/openapiv2"
+	openapi_v3 "github.com/google/gnostic-models/openapiv3"
 	"google.golang.org/protobuf/proto"
 	"k8s.io/apiserver/pkg/server/mux"
 	"k8s.io/kube-openapi/pkg/handler3"
@@ -114,6 +115,15 @@ func TestV3DocumentsAreCachedByTheirHash(t *testing.T) {
 	}
 	if resp, b := get(t, server.URL+"/openapi/v3/apis/apps/v1", "Accept-Encoding", "identity"); resp.Header.Get("Content-Encoding") != "" || !json.Valid(b) {
 		t.Errorf("uncompressed: %s, %.100s", resp.Header.Get("Content-Encoding"), b)
+	}
+}
+
+func TestV3DocumentsComeAsProtobufToo(t *testing.T) {
+	_, server := serve(t, fakeRemote{})
+	resp, b := get(t, server.URL+"/openapi/v3/apis/apps/v1", "Accept", mediaProtoV3)
+	var doc openapi_v3.Document
+	if err := proto.Unmarshal(b, &doc); err != nil || resp.Header.Get("Content-Type") != mediaProtoV3 || doc.Info.Title != "Kubernetes" {
+		t.Errorf("%s: %v", resp.Header.Get("Content-Type"), err)
 	}
 }
 

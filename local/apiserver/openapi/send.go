@@ -18,6 +18,20 @@ func sendEmbedded(w http.ResponseWriter, r *http.Request, mediaType, file string
 	sendCompressed(w, r, mediaType, b)
 }
 
+// readEmbedded returns an embedded document, decompressed.
+func readEmbedded(file string) ([]byte, error) {
+	f, err := documents.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	z, err := gzip.NewReader(f)
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(z)
+}
+
 // sendCompressed answers with a gzip stream, as it is when the client takes that.
 func sendCompressed(w http.ResponseWriter, r *http.Request, mediaType string, b []byte) {
 	h := w.Header()

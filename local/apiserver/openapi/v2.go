@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -88,15 +87,8 @@ func (m *mergedV2) merge(custom []byte) ([]byte, error) {
 	if err != nil || len(add.paths) == 0 {
 		return nil, err
 	}
-	b, err := documents.ReadFile(v2JSON)
+	b, err := readEmbedded(v2JSON)
 	if err != nil {
-		return nil, err
-	}
-	z, err := gzip.NewReader(bytes.NewReader(b))
-	if err != nil {
-		return nil, err
-	}
-	if b, err = io.ReadAll(z); err != nil {
 		return nil, err
 	}
 	doc, err := splitV2(b)
