@@ -3,9 +3,7 @@ package node
 import (
 	"context"
 	"fmt"
-	"io"
 	"math/rand/v2"
-	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -24,7 +22,7 @@ func TestMorePods(t *testing.T) {
 	c.run()
 	t.Run("group", func(t *testing.T) {
 		for name, test := range map[string]func(*testing.T, *cluster){
-			"names": testNames, "dns": testDNS, "host-namespaces": testHostNamespaces, "claim": testClaim, "host-port": testHostPort,
+			"names": testNames, "dns": testDNS, "host-namespaces": testHostNamespaces, "claim": testClaim,
 			"force": testForceDelete, "starting": testDeleteWhileStarting, "gate": testReadinessGate, "restart-policy": testOnFailure,
 			"image-update": testImageUpdate, "grace": testGrace, "guaranteed": testGuaranteed, "tcp-probe": testTCPProbe,
 			"exec-probe-timeout": testExecProbeTimeout, "post-start-fails": testPostStartFails, "evict": testEvict,
@@ -141,25 +139,6 @@ func (c *cluster) untilEvent(pod, text string) {
 			c.t.Fatalf("no event %q in\n%s", text, c.eventsOf(pod))
 		}
 		time.Sleep(50 * time.Millisecond)
-	}
-}
-
-func testHostPort(t *testing.T, c *cluster) {
-	port := int32(20000 + rand.IntN(10000))
-	c.pod("hp", func(p *v1.Pod) {
-		script(p, "mkdir /tmp/w; echo hi > /tmp/w/index.html; httpd -p 80 -h /tmp/w; "+forever)
-		main(p).Ports = []v1.ContainerPort{{ContainerPort: 80, HostPort: port, Protocol: v1.ProtocolTCP}}
-		main(p).ReadinessProbe = &v1.Probe{ProbeHandler: v1.ProbeHandler{HTTPGet: &v1.HTTPGetAction{Path: "/", Port: intstr80}}}
-	})
-	c.until("hp", "ready", patience, ready)
-	resp, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/", port))
-	if err != nil {
-		t.Fatal(err)
-	}
-	body, _ := io.ReadAll(resp.Body)
-	_ = resp.Body.Close()
-	if string(body) != "hi\n" {
-		t.Errorf("%q", body)
 	}
 }
 

@@ -1,13 +1,18 @@
 package pod
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
+	"fmt"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	podutil "k8s.io/kubernetes/pkg/util/pod"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/strategicpatch"
 
 	"skiff.local/skiff/runtime/pod/plan"
 )
@@ -57,12 +62,37 @@ func (w *Worker) showStatus(facts *plan.Facts, next *plan.Plan) {
 func (w *Worker) writeStatus(ctx context.Context, pod *v1.Pod, status v1.PodStatus) error {
 	w.writing.Lock()
 	defer w.writing.Unlock()
-	updated, _, unchanged, err := podutil.PatchPodStatus(ctx, w.cfg.Client, pod.Namespace, pod.Name, pod.UID, pod.Status, status)
-	if err != nil || unchanged {
+	patch, err := statusPatch(pod, status)
+	if err != nil || patch == nil {
 		return err
+	}
+	updated, err := w.cfg.Client.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status")
+	if err != nil {
+		return fmt.Errorf("patch the status of pod %s/%s: %w", pod.Namespace, pod.Name, err)
 	}
 	w.post(func() { w.setPod(updated) })
 	return nil
+}
+
+// statusPatch is the difference between the status that the API has and the new one, bound to the pod's UID; nil when there
+// is none. Conditions that others wrote meanwhile survive it.
+func statusPatch(pod *v1.Pod, status v1.PodStatus) ([]byte, error) {
+	before, err := json.Marshal(v1.Pod{Status: pod.Status})
+	if err != nil {
+		return nil, err
+	}
+	after, err := json.Marshal(v1.Pod{Status: status})
+	if err != nil {
+		return nil, err
+	}
+	if bytes.Equal(before, after) {
+		return nil, nil
+	}
+	bound, err := json.Marshal(v1.Pod{ObjectMeta: metav1.ObjectMeta{UID: pod.UID}, Status: status})
+	if err != nil {
+		return nil, err
+	}
+	return strategicpatch.CreateTwoWayMergePatch(before, bound, v1.Pod{})
 }
 
 // finalStatus is the status of a pod that has stopped.

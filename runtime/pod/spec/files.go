@@ -2,19 +2,10 @@ package spec
 
 import (
 	"fmt"
-	"net/netip"
 	"strings"
 
 	v1 "k8s.io/api/core/v1"
 )
-
-func parseAddr(s string) netip.Addr {
-	a, err := netip.ParseAddr(s)
-	if err != nil {
-		return netip.Addr{}
-	}
-	return a
-}
 
 // Hosts is the content of the pod's /etc/hosts, in kubelet's words. A pod on the host's network keeps the engine's file,
 // with the aliases appended by the caller: it then gets ok == false and only the aliases.
