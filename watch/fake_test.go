@@ -157,18 +157,17 @@ type bench struct {
 	events []event.Event
 }
 
-// start runs a set on the paths below dir, or on dir itself.
-func start(t *testing.T, dir string, fake *fakeCluster, change func(*Config), paths ...string) *bench {
-	t.Helper()
-	b := &bench{t: t, dir: dir, cluster: fake}
+// make makes a set on the paths below the bench's directory, or on the directory itself.
+func (b *bench) make(change func(*Config), paths ...string) *Set {
+	b.t.Helper()
 	if len(paths) == 0 {
 		paths = []string{""}
 	}
 	config := Config{Settle: 120 * time.Millisecond}
 	for _, path := range paths {
-		src, err := source.New(filepath.Join(dir, path))
+		src, err := source.New(filepath.Join(b.dir, path))
 		if err != nil {
-			t.Fatal(err)
+			b.t.Fatal(err)
 		}
 		src.Name = filepath.Join("k", path)
 		config.Definition.Sources = append(config.Definition.Sources, src)
@@ -183,9 +182,16 @@ func start(t *testing.T, dir string, fake *fakeCluster, change func(*Config), pa
 	}
 	var err error
 	if config.Definition, err = config.Definition.Complete(); err != nil {
-		t.Fatal(err)
+		b.t.Fatal(err)
 	}
-	b.set = newSet(config, fake)
+	return newSet(config, b.cluster)
+}
+
+// start runs a set until the test ends, and waits for its first pass.
+func start(t *testing.T, dir string, fake *fakeCluster, change func(*Config), paths ...string) *bench {
+	t.Helper()
+	b := &bench{t: t, dir: dir, cluster: fake}
+	b.set = b.make(change, paths...)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() {

@@ -34,6 +34,7 @@ type Set struct {
 	loader     *source.Loader
 	log        *slog.Logger
 	watcher    *fswatch.Watcher
+	builds     *builds
 	wake       chan struct{} // something was put into the inbox
 
 	inboxMu sync.Mutex
@@ -50,6 +51,7 @@ type Set struct {
 type inbox struct {
 	gone   []plan.Member
 	images map[string]string
+	built  []built
 }
 
 func (s *Set) emit(e event.Event) {
@@ -77,6 +79,7 @@ func (s *Set) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	defer wg.Wait()
+	defer s.builds.group.Wait()
 	defer cancel()
 	started := event.Event{Type: event.Started, DryRun: s.config.DryRun}
 	for _, src := range s.definition.Sources {
@@ -92,7 +95,7 @@ func (s *Set) run(ctx context.Context) error {
 	var polled sync.Once
 	s.watcher = fswatch.New(fswatch.Options{
 		Quiet: s.config.Quiet, ForcePoll: s.definition.Poll,
-		Relevant: s.loader.Relevant, Hold: s.gitAtWork,
+		Relevant: func(path string) bool { return s.loader.Relevant(path) || s.builds.Relevant(path) }, Hold: s.gitAtWork,
 		Degraded: func(dir string, reason error) {
 			if s.definition.Poll {
 				return
@@ -180,10 +183,16 @@ func (s *Set) next(ctx context.Context, first bool) cause {
 	case burst := <-s.watcher.Bursts():
 		c.burst, c.lastChange = &burst, burst.Last
 	}
-	s.inboxMu.Lock()
-	c.inbox, s.inbox = s.inbox, inbox{}
-	s.inboxMu.Unlock()
+	c.inbox = s.takeInbox()
 	return c
+}
+
+func (s *Set) takeInbox() inbox {
+	s.inboxMu.Lock()
+	defer s.inboxMu.Unlock()
+	taken := s.inbox
+	s.inbox = inbox{}
+	return taken
 }
 
 // cause is why a pass is made.

@@ -20,6 +20,7 @@ import (
 // wrong with files or objects is reported by events instead.
 func (s *Set) pass(ctx context.Context, c cause) (event.Summary, error) {
 	maps.Copy(s.state.moved, c.inbox.images)
+	s.endBuilds(c.inbox.built)
 	s.load()
 	s.reportFiles()
 	if !s.state.listed {
@@ -28,12 +29,13 @@ func (s *Set) pass(ctx context.Context, c cause) (event.Summary, error) {
 		}
 	}
 	s.dropGone(c.inbox.gone)
-	if len(c.inbox.gone) > 0 && c.burst == nil && !c.timer && len(s.state.moved) == 0 {
+	if len(c.inbox.gone) > 0 && c.burst == nil && !c.timer && len(s.state.moved) == 0 && len(c.inbox.built) == 0 {
 		return event.Summary{}, nil // whoever deleted something meant it; the next save brings it back
 	}
 	if err := s.place(); err != nil {
 		return event.Summary{}, err
 	}
+	s.startBuilds(ctx, c)
 	summary, err := s.reconcile(ctx, c)
 	if err != nil {
 		return summary, err
@@ -71,10 +73,10 @@ func (s *Set) load() {
 		s.state.snapshot = s.loader.Load(nil)
 		return
 	}
-	dirs := map[string]bool{}
+	dirs, looked := s.builds.watched(), map[string]bool{}
 	s.state.snapshot = s.loader.Load(func(dir string) {
-		if !dirs[dir] {
-			dirs[dir] = true
+		if !looked[dir] {
+			looked[dir], dirs[dir] = true, true
 			if err := s.watcher.Add(dir); err != nil {
 				s.log.Debug("watch a directory", "error", err)
 			}
@@ -131,14 +133,14 @@ func (s *Set) place() error {
 				gvk := obj.GroupVersionKind()
 				ref = plan.Ref{Group: gvk.Group, Kind: gvk.Kind, Namespace: obj.GetNamespace(), Name: obj.GetName()}
 				known[ref] = true
-				s.fail(placed{Object: obj, ref: ref, unit: unit.ID}, s.target.Explain(context.Background(), cluster.Request{Object: obj.Unstructured, Ref: ref}, err))
+				s.fail(placed{Object: obj, ref: ref, unit: unit.ID, dir: unit.Dir}, s.target.Explain(context.Background(), cluster.Request{Object: obj.Unstructured, Ref: ref}, err))
 				continue
 			}
 			if err != nil {
 				return err
 			}
 			known[ref] = true
-			s.state.objects = append(s.state.objects, placed{Object: obj, ref: ref, unit: unit.ID})
+			s.state.objects = append(s.state.objects, placed{Object: obj, ref: ref, unit: unit.ID, dir: unit.Dir})
 		}
 	}
 	for ref := range s.state.failed {
@@ -203,6 +205,7 @@ func (s *Set) input(c cause, round int) plan.Input {
 			in.Hold[obj.ref] = true
 		}
 	}
+	s.awaitBuilds(&in)
 	return in
 }
 
@@ -217,6 +220,19 @@ func (c cause) touches(name string) bool {
 	base := filepath.Base(name)
 	for path := range c.burst.Paths {
 		if filepath.Base(path) == base {
+			return true
+		}
+	}
+	return false
+}
+
+// touchesAny reports whether something changed in one of these directories.
+func (c cause) touchesAny(dirs map[string]bool) bool {
+	if c.burst == nil || c.burst.Overflow {
+		return true
+	}
+	for path := range c.burst.Paths {
+		if dirs[path] || dirs[filepath.Dir(path)] {
 			return true
 		}
 	}

@@ -35,6 +35,7 @@ type placed struct {
 	manifest.Object
 	ref  plan.Ref
 	unit string
+	dir  string // where its file lies
 }
 
 // failure is why an object could not be applied.

@@ -21,6 +21,7 @@ import (
 
 	"k8s.io/client-go/rest"
 
+	"skiff.local/skiff/watch/build"
 	"skiff.local/skiff/watch/cluster"
 	"skiff.local/skiff/watch/event"
 	"skiff.local/skiff/watch/outcome"
@@ -53,6 +54,9 @@ type Definition struct {
 	TakeOver bool `json:"takeOver,omitempty"`
 	// RollOnConfig replaces pods when a ConfigMap or Secret of the set that they use changes.
 	RollOnConfig bool `json:"rollOnConfig,omitempty"`
+	// Build builds the images whose sources lie beside the manifests or are named by annotations, and builds them again
+	// when the sources change.
+	Build bool `json:"build,omitempty"`
 	// Poll looks at intervals instead of trusting change notifications.
 	Poll bool `json:"poll,omitempty"`
 }
@@ -106,6 +110,8 @@ type Config struct {
 	DryRun bool
 	// Confirm, when set, is shown the differences before the first apply, and must return true for it to happen.
 	Confirm func([]Difference) bool
+	// Builder builds images; nil is the docker command line.
+	Builder Builder
 	Logger  *slog.Logger
 	// Quiet is how long a burst of changes must have been over; 0 is the default of 30 ms.
 	Quiet time.Duration
@@ -153,7 +159,11 @@ func newSet(config Config, target target) *Set {
 	if config.Settle == 0 {
 		config.Settle = 250 * time.Millisecond
 	}
+	if config.Builder == nil {
+		config.Builder = build.Docker{}
+	}
 	return &Set{
+		builds: newBuilds(),
 		config: config, definition: config.Definition, target: target,
 		loader: source.NewLoader(config.Definition.Sources, source.Options{Namespace: config.Definition.Namespace, Version: target.Version}),
 		log:    config.Logger.With("set", config.Definition.Name),

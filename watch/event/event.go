@@ -33,6 +33,14 @@ const (
 	Waiting Type = "waiting"
 	// Crash: a container ended when it should not have. Object, Pod, Container, Message, Lines.
 	Crash Type = "crash"
+	// Building: the build of an image begins. Image, Cause, File (the context).
+	Building Type = "building"
+	// BuildOutput: a line of a builder's progress. Image, Message.
+	BuildOutput Type = "build-output"
+	// Built: an image was built. Image, Took.
+	Built Type = "built"
+	// BuildFailed: an image could not be built. Image, File (the Dockerfile), Message, Hint, Lines.
+	BuildFailed Type = "build-failed"
 	// Note: something a person should know. Message, Hint.
 	Note Type = "note"
 	// Stopped: the set ends its work. Message.
@@ -79,6 +87,7 @@ type Event struct {
 	Message string `json:"message,omitempty"`
 	Hint    string `json:"hint,omitempty"`
 
+	Image     string   `json:"image,omitempty"`
 	Pod       string   `json:"pod,omitempty"`
 	Container string   `json:"container,omitempty"`
 	Lines     []string `json:"lines,omitempty"`

@@ -31,6 +31,9 @@ func (e Event) String() string {
 	} else if e.Type != Problem && e.Type != Note {
 		parts = append(parts, string(e.Type))
 	}
+	if e.Image != "" {
+		parts = append(parts, e.Image)
+	}
 	text := strings.Join(parts, " ")
 	add := func(more string) {
 		if more == "" {
@@ -48,7 +51,7 @@ func (e Event) String() string {
 		add(e.Position())
 	}
 	add(e.Message)
-	if e.Took > 0 && (e.Type == Ready || e.Type == Applied) {
+	if e.Took > 0 && (e.Type == Ready || e.Type == Applied || e.Type == Built) {
 		text += " in " + Duration(e.Took)
 	}
 	return text

@@ -73,7 +73,7 @@ func (w *walk) addBuilt(kind Kind, at place, out *built) {
 		w.visit(filepath.Dir(path))
 	}
 	w.snapshot.Files += len(out.inputs)
-	w.snapshot.Units = append(w.snapshot.Units, Unit{Kind: kind, ID: at.id, Name: at.name, Objects: out.objects, Problems: out.problems, dir: at.path})
+	w.snapshot.Units = append(w.snapshot.Units, Unit{Kind: kind, ID: at.id, Name: at.name, Objects: out.objects, Problems: out.problems, Dir: at.path})
 }
 
 // dropBases removes the kustomizations that another one is built on: a directory with bases and overlays means its
@@ -83,12 +83,12 @@ func (w *walk) dropBases() {
 		if unit.Kind != Kustomization {
 			return false
 		}
-		real, err := filepath.EvalSymlinks(unit.dir)
+		real, err := filepath.EvalSymlinks(unit.Dir)
 		if err != nil {
 			return false
 		}
 		for dir, other := range w.builds {
-			if dir != unit.dir && other.dirs[real] {
+			if dir != unit.Dir && other.dirs[real] {
 				return true
 			}
 		}

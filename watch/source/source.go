@@ -61,8 +61,8 @@ type Unit struct {
 	Problems []manifest.Problem
 	// Skipped says why a file that looked like a manifest is none, "" otherwise.
 	Skipped string
-
-	dir string
+	// Dir is the directory that the file lies in, or that was rendered; absolute.
+	Dir string
 }
 
 // Snapshot is everything that the sources hold at one moment, in the order in which it was written.

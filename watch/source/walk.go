@@ -174,7 +174,7 @@ func (w *walk) file(at place, info fs.FileInfo, named bool) {
 	w.snapshot.Files++
 	w.used[at.path] = true
 	w.jobs = append(w.jobs, job{at: at, info: info, named: named, unit: len(w.snapshot.Units)})
-	w.snapshot.Units = append(w.snapshot.Units, Unit{Kind: File, ID: at.id, Name: at.name})
+	w.snapshot.Units = append(w.snapshot.Units, Unit{Kind: File, ID: at.id, Name: at.name, Dir: filepath.Dir(at.path)})
 }
 
 // job is a file to be read into the unit of that index.
@@ -220,7 +220,7 @@ func (w *walk) read() {
 
 func fileUnit(j job) Unit {
 	result := j.entry.result
-	unit := Unit{Kind: File, ID: j.at.id, Name: j.at.name, Objects: result.Objects, Problems: result.Problems}
+	unit := Unit{Kind: File, ID: j.at.id, Name: j.at.name, Dir: filepath.Dir(j.at.path), Objects: result.Objects, Problems: result.Problems}
 	if result.Foreign == 0 || len(result.Problems) > 0 {
 		return unit
 	}

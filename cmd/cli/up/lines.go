@@ -62,6 +62,14 @@ func (l *lines) draw(e event.Event) {
 		l.trouble(l.err.Yellow("…"), l.name(e.Object), e.Message, e.Hint)
 	case event.Crash:
 		l.crash(e)
+	case event.Building:
+		l.say(l.out.Cyan("⚒"), e.Image, "is being built"+l.out.Faint(": "+e.Cause))
+	case event.BuildOutput:
+		l.say(" ", "", l.out.Faint("│ "+e.Message))
+	case event.Built:
+		l.say(l.out.Green("⚒"), e.Image, "built in "+event.Duration(e.Took))
+	case event.BuildFailed:
+		l.trouble(l.err.Red("✗"), e.Image, e.Message, e.Hint)
 	case event.Note:
 		l.trouble(l.err.Cyan("·"), e.File, e.Message, e.Hint)
 	case event.Applied:

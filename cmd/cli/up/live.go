@@ -44,13 +44,37 @@ func newLive(l *lines) *live {
 func (v *live) event(e event.Event) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if e.Object != nil {
+	switch {
+	case e.Image != "" && e.Object == nil:
+		v.followBuild(e)
+	case e.Object != nil:
 		v.follow(e)
 	}
-	if e.Type != event.Progress {
+	if e.Type != event.Progress && e.Type != event.BuildOutput {
 		v.draw(e)
 	}
 	v.redraw()
+}
+
+// followBuild keeps a row for a build, with its last line of output; the lines of a failed one stay on the screen.
+func (v *live) followBuild(e event.Event) {
+	ref := plan.Ref{Kind: "image", Namespace: v.namespace, Name: e.Image}
+	switch e.Type {
+	case event.Building:
+		v.rows[ref] = row{text: "is being built", since: e.Time}
+	case event.BuildOutput:
+		if r, known := v.rows[ref]; known {
+			r.text = e.Message
+			v.rows[ref] = r
+		}
+	case event.Built:
+		delete(v.rows, ref)
+	case event.BuildFailed:
+		delete(v.rows, ref)
+		for _, line := range e.Lines {
+			v.write(v.io.ErrOut, "    "+v.err.Faint("│ ")+line+"\n")
+		}
+	}
 }
 
 // follow keeps the rows: an object has one from its first progress until it is ready or gone.

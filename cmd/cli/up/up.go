@@ -39,6 +39,9 @@ const examples = `  # Apply a directory and keep applying what is saved in it
   # Apply once, and show the differences first
   skiff up --once --diff k8s/
 
+  # Build images from the Dockerfiles beside the manifests, and again on every save of their sources
+  skiff up --build .
+
   # A chart with values of your own
   skiff up charts/web --values dev.yaml
 
@@ -62,6 +65,7 @@ type Options struct {
 	TakeOver     bool
 	RollOnConfig bool
 	Poll         bool
+	Build        bool
 	Values       []string
 
 	// Target reaches the cluster; it is called only when it is needed.
@@ -125,6 +129,7 @@ func AddFlags(c *cobra.Command, o *Options) {
 	flags.StringVar(&o.Set, "set", "", "Name of the set; sets of the same name in a namespace are one (default: made of the paths)")
 	flags.BoolVar(&o.TakeOver, "take-over", false, "Take objects away from other sets")
 	flags.BoolVar(&o.RollOnConfig, "roll-on-config", false, "Replace pods when a ConfigMap or Secret that they use changes")
+	flags.BoolVar(&o.Build, "build", false, "Build the images whose Dockerfiles lie beside the manifests or are named by skiff.local/build, and again when their sources change")
 	flags.BoolVar(&o.Poll, "poll", false, "Look at the files at intervals instead of relying on change notifications")
 	flags.StringSliceVar(&o.Values, "values", nil, "Value files for Helm charts, the last one wins")
 	_ = c.RegisterFlagCompletionFunc("prune", cobra.FixedCompletions([]string{"safe", "all", "none"}, cobra.ShellCompDirectiveNoFileComp))
@@ -179,7 +184,7 @@ func (o *Options) Validate() error {
 func (o *Options) definition(namespace string) watch.Definition {
 	return watch.Definition{
 		Name: o.Set, Sources: o.Sources, Namespace: namespace, Prune: watch.PruneMode(o.Prune),
-		TakeOver: o.TakeOver, RollOnConfig: o.RollOnConfig, Poll: o.Poll,
+		TakeOver: o.TakeOver, RollOnConfig: o.RollOnConfig, Poll: o.Poll, Build: o.Build,
 	}
 }
 
