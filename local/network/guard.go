@@ -143,8 +143,8 @@ func (g *guard) failed(err error) {
 		}
 		return
 	}
-	g.network.log.Warn("a pod's NetworkPolicies are not enforced", "uid", g.uid, "err", err)
 	if lasting {
+		g.network.log.Warn("a pod's NetworkPolicies are not enforced", "uid", g.uid, "err", err)
 		g.failing(g.uid, err)
 	}
 }

@@ -164,14 +164,25 @@ type Pod struct {
 }
 
 // Serve starts a container with the probe's servers.
-func (c *Cluster) Serve(name string) *Pod { return c.container(name, "serve") }
+func (c *Cluster) Serve(name string) *Pod { return c.container(name, nil, "serve") }
 
-func (c *Cluster) container(name string, cmd ...string) *Pod {
+// Publish starts a container like Serve whose ports the engine publishes on this machine, as the thing to compare with.
+func (c *Cluster) Publish(name string, ports map[uint16]uint16) *Pod {
+	var bindings []docker.PortBinding
+	for inside, outside := range ports {
+		bindings = append(bindings, docker.PortBinding{
+			ContainerPort: inside, Protocol: "tcp", HostIP: netip.AddrFrom4([4]byte{127, 0, 0, 1}), HostPort: outside,
+		})
+	}
+	return c.container(name, bindings, "serve")
+}
+
+func (c *Cluster) container(name string, ports []docker.PortBinding, cmd ...string) *Pod {
 	c.T.Helper()
 	ctx := context.WithoutCancel(c.T.Context())
 	id, err := c.Engine.CreateContainer(ctx, docker.ContainerSpec{
 		Name: c.Profile + "-" + name, Image: c.probe, Entrypoint: append([]string{"/probe"}, cmd...), Hostname: name,
-		Network: c.Network.Name(), Labels: docker.ProfileLabels(c.Profile, docker.RoleHelper),
+		Network: c.Network.Name(), Labels: docker.ProfileLabels(c.Profile, docker.RoleHelper), Ports: ports,
 	})
 	if err != nil {
 		c.T.Fatal(err)
