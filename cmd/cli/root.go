@@ -27,12 +27,14 @@ import (
 	"skiff.local/skiff/cmd/cli/pause"
 	"skiff.local/skiff/cmd/cli/profiles"
 	"skiff.local/skiff/cmd/cli/service"
+	"skiff.local/skiff/cmd/cli/shell"
 	"skiff.local/skiff/cmd/cli/start"
 	"skiff.local/skiff/cmd/cli/status"
 	"skiff.local/skiff/cmd/cli/stop"
 	"skiff.local/skiff/cmd/cli/up"
 	"skiff.local/skiff/cmd/cli/updatecontext"
 	"skiff.local/skiff/cmd/cli/version"
+	"skiff.local/skiff/cmd/cli/why"
 	"skiff.local/skiff/local/profile"
 )
 
@@ -120,7 +122,7 @@ or push. What docker build made is what a pod runs, and every NodePort answers o
 		config.NewCmd(e),
 		updatecontext.NewCmd(e),
 	)
-	add(groupWork, image.NewCmd(e), new.NewCmd(e))
+	add(groupWork, image.NewCmd(e), new.NewCmd(e), shell.NewCmd(e))
 	add(groupSkiff, answers.NewCmds(e)...)
 	add(groupSkiff,
 		version.NewCmd(e),
@@ -139,7 +141,7 @@ or push. What docker build made is what a pod runs, and every NodePort answers o
 
 // native are skiff's own verbs that are mounted beside kubectl's: they take the same flags to name a cluster.
 func native(e *env.Env) []kube.Verb {
-	verbs := []kube.Verb{up.Verb(e), apply.Verb(e), logs.Verb(e)}
+	verbs := []kube.Verb{up.Verb(e), apply.Verb(e), logs.Verb(e), why.Verb(e)}
 	for i := range verbs {
 		verbs[i].Native = true
 	}

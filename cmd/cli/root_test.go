@@ -104,3 +104,80 @@ func TestEveryVerbExplainsItself(t *testing.T) {
 	}
 	walk(root)
 }
+
+// The examples in the help are command lines that parse. That they also work is what the end-to-end tests are for.
+func TestTheExamplesInTheHelpParse(t *testing.T) {
+	io, _, _, _ := iostreams.Test()
+	e := &env.Env{IO: io, ProfileName: profile.DefaultName}
+	built := Built(e)
+	examples := 0
+	var walk func(*cobra.Command)
+	check := func(c *cobra.Command) {
+		for _, line := range strings.Split(c.Example, "\n") {
+			args, ok := exampleArgs(line)
+			if !ok {
+				continue
+			}
+			examples++
+			if err := parses(NewRoot(&env.Env{IO: io, ProfileName: profile.DefaultName}), built, args); err != nil {
+				t.Errorf("%s: the example %q: %v", c.CommandPath(), strings.TrimSpace(line), err)
+			}
+		}
+	}
+	walk = func(c *cobra.Command) {
+		check(c)
+		for _, sub := range c.Commands() {
+			if real := built(sub.Name()); real != nil && !c.HasParent() {
+				check(real) // what lies below it is kubectl's
+				continue
+			}
+			walk(sub)
+		}
+	}
+	walk(NewRoot(e))
+	if examples < 50 {
+		t.Errorf("only %d examples were found", examples)
+	}
+}
+
+// exampleArgs takes the arguments of skiff out of a line of an example.
+func exampleArgs(line string) ([]string, bool) {
+	line = strings.TrimSpace(line)
+	if strings.HasPrefix(line, "KUBECONFIG=") {
+		_, line, _ = strings.Cut(line, " ")
+	}
+	rest, ok := strings.CutPrefix(line, "skiff ")
+	if !ok {
+		return nil, false
+	}
+	rest, _, _ = strings.Cut(rest, "  ") // an explanation follows
+	rest, _, _ = strings.Cut(rest, " | ")
+	var args []string
+	for i, part := range strings.Split(rest, "'") {
+		if i%2 == 1 {
+			args = append(args, part) // quoted
+			continue
+		}
+		args = append(args, strings.Fields(part)...)
+	}
+	return args, true
+}
+
+func parses(root *cobra.Command, built func(string) *cobra.Command, args []string) error {
+	found, rest, err := root.Traverse(args)
+	if err != nil {
+		return err
+	}
+	if found == root {
+		return unknownVerb(root, args[0])
+	}
+	if real := built(found.Name()); real != nil {
+		found = real
+	} else if found.DisableFlagParsing {
+		return nil // kubectl's own, or handed on
+	}
+	if err := found.ParseFlags(rest); err != nil {
+		return err
+	}
+	return found.ValidateArgs(found.Flags().Args())
+}

@@ -67,12 +67,13 @@ func (e *Env) Ensure(ctx context.Context) (*client.Cluster, error) {
 		e.sayStarting(p)
 		said = true
 	}
-	c, err := client.Ensure(ctx, p, client.StartOptions{Version: e.Version}, nil)
+	options := client.StartOptions{Version: e.Version}
+	c, err := client.Ensure(ctx, p, options, nil)
 	if err != nil {
 		return nil, err
 	}
 	if !c.Started {
-		return c, nil
+		return e.ReplaceOlder(ctx, p, c, options)
 	}
 	if !said {
 		e.sayStarting(p)

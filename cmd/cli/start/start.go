@@ -68,6 +68,9 @@ func run(ctx context.Context, o *options) error {
 		progress.abandon()
 		return err
 	}
+	if c, err = o.env.ReplaceOlder(ctx, p, c, o.StartOptions); err != nil {
+		return err
+	}
 	path, err := p.MergeKubeconfig(c.Credentials(), !o.keepContext)
 	if err != nil {
 		return err
