@@ -148,6 +148,9 @@ func (s *Set) place() error {
 			delete(s.state.failed, ref)
 		}
 	}
+	if err := s.replaceImages(); err != nil {
+		return err
+	}
 	return s.stampConfigs()
 }
 

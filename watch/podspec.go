@@ -1,6 +1,8 @@
 package watch
 
 import (
+	"crypto/sha256"
+	"fmt"
 	"maps"
 	"slices"
 
@@ -43,6 +45,44 @@ func containersWith(spec map[string]any, image string) []string {
 		}
 	}
 	return names
+}
+
+// replaceImages makes objects run other images than they name.
+func (s *Set) replaceImages() error {
+	if len(s.definition.Images) == 0 {
+		return nil
+	}
+	for i := range s.state.objects {
+		obj := &s.state.objects[i]
+		path := templatePath(obj.Unstructured)
+		if path == nil {
+			continue
+		}
+		changed := obj.Unstructured.DeepCopy()
+		replaced := ""
+		for _, list := range []string{"initContainers", "containers"} {
+			at := append(slices.Clone(path), "spec", list)
+			containers, found, _ := unstructured.NestedSlice(changed.Object, at...)
+			for _, c := range containers {
+				fields, _ := c.(map[string]any)
+				image, _ := fields["image"].(string)
+				if other := s.definition.Images[image]; other != "" {
+					fields["image"] = other
+					replaced += "-" + other
+				}
+			}
+			if found {
+				if err := unstructured.SetNestedSlice(changed.Object, containers, at...); err != nil {
+					return fmt.Errorf("replace the images of %s: %w", obj.ref, err)
+				}
+			}
+		}
+		if replaced != "" {
+			sum := sha256.Sum256([]byte(replaced))
+			obj.Unstructured, obj.Hash = changed, fmt.Sprintf("%s-%x", obj.Hash, sum[:4])
+		}
+	}
+	return nil
 }
 
 // sameImage compares references as the engine understands them: app is docker.io/library/app:latest.

@@ -54,6 +54,8 @@ type Definition struct {
 	TakeOver bool `json:"takeOver,omitempty"`
 	// RollOnConfig replaces pods when a ConfigMap or Secret of the set that they use changes.
 	RollOnConfig bool `json:"rollOnConfig,omitempty"`
+	// Images replaces images by others, by the name that the manifests use.
+	Images map[string]string `json:"images,omitempty"`
 	// Build builds the images whose sources lie beside the manifests or are named by annotations, and builds them again
 	// when the sources change.
 	Build bool `json:"build,omitempty"`

@@ -24,6 +24,7 @@ import (
 	"skiff.local/skiff/cmd/cli/kube"
 	"skiff.local/skiff/cmd/cli/logs"
 	"skiff.local/skiff/cmd/cli/new"
+	"skiff.local/skiff/cmd/cli/outgrow"
 	"skiff.local/skiff/cmd/cli/pause"
 	"skiff.local/skiff/cmd/cli/profiles"
 	"skiff.local/skiff/cmd/cli/service"
@@ -141,7 +142,7 @@ or push. What docker build made is what a pod runs, and every NodePort answers o
 
 // native are skiff's own verbs that are mounted beside kubectl's: they take the same flags to name a cluster.
 func native(e *env.Env) []kube.Verb {
-	verbs := []kube.Verb{up.Verb(e), apply.Verb(e), logs.Verb(e), why.Verb(e)}
+	verbs := []kube.Verb{up.Verb(e), apply.Verb(e), outgrow.Verb(e), logs.Verb(e), why.Verb(e)}
 	for i := range verbs {
 		verbs[i].Native = true
 	}

@@ -13,6 +13,7 @@ import (
 	"skiff.local/skiff/local/client"
 	"skiff.local/skiff/local/profile"
 	"skiff.local/skiff/watch"
+	"skiff.local/skiff/watch/build"
 	"skiff.local/skiff/watch/event"
 )
 
@@ -34,7 +35,7 @@ func Run(ctx context.Context, o *Options) error {
 	view := newRenderer(o, target)
 	set, err := watch.NewSet(watch.Config{
 		Definition: o.definition(target.Namespace), REST: target.REST, Events: view.event,
-		Once: o.Once || o.Background, DryRun: o.DryRun, Confirm: o.confirm(view),
+		Once: o.Once || o.Background, DryRun: o.DryRun, Confirm: o.confirm(view), Builder: o.builder(ctx),
 	})
 	if err != nil {
 		return exit.With(exit.Usage, err, "")
@@ -60,6 +61,19 @@ func Run(ctx context.Context, o *Options) error {
 		return exit.Silent(exit.Manifest)
 	}
 	return nil
+}
+
+// builder builds on the engine that the cluster runs on.
+func (o *Options) builder(ctx context.Context) watch.Builder {
+	if !o.Build {
+		return nil
+	}
+	engine, err := o.Env.Engine(ctx)
+	if err != nil {
+		return nil
+	}
+	defer engine.Close()
+	return build.Docker{Host: engine.Host()}
 }
 
 // mayTouch asks once before a cluster is changed that isn't skiff's.

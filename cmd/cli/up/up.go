@@ -67,6 +67,8 @@ type Options struct {
 	Poll         bool
 	Build        bool
 	Values       []string
+	// Images replaces images by others.
+	Images map[string]string
 
 	// Target reaches the cluster; it is called only when it is needed.
 	Target func() (Target, error)
@@ -140,6 +142,11 @@ func (o *Options) complete(args []string) error {
 	if len(args) == 0 {
 		return exit.With(exit.Usage, errors.New("what should go up? No path was given"), "skiff up k8s/, or skiff up . for this directory")
 	}
+	return o.SetSources(args)
+}
+
+// SetSources makes sources of what was typed, and checks the options.
+func (o *Options) SetSources(args []string) error {
 	for _, arg := range args {
 		if strings.HasPrefix(arg, "http://") || strings.HasPrefix(arg, "https://") {
 			return exit.With(exit.Usage, fmt.Errorf("%s can't be watched", arg), "skiff apply -f "+arg+" applies it once")
@@ -184,7 +191,7 @@ func (o *Options) Validate() error {
 func (o *Options) definition(namespace string) watch.Definition {
 	return watch.Definition{
 		Name: o.Set, Sources: o.Sources, Namespace: namespace, Prune: watch.PruneMode(o.Prune),
-		TakeOver: o.TakeOver, RollOnConfig: o.RollOnConfig, Poll: o.Poll, Build: o.Build,
+		TakeOver: o.TakeOver, RollOnConfig: o.RollOnConfig, Poll: o.Poll, Build: o.Build, Images: o.Images,
 	}
 }
 
