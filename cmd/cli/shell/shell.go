@@ -11,6 +11,7 @@ import (
 
 	"skiff.local/skiff/cmd/cli/env"
 	"skiff.local/skiff/cmd/cli/exit"
+	"skiff.local/skiff/local/network"
 	"skiff.local/skiff/runtime/docker"
 )
 
@@ -21,10 +22,10 @@ func NewCmd(e *env.Env) *cobra.Command {
 		Use:     "shell [--image IMAGE] [-- COMMAND...]",
 		Aliases: []string{"ssh"},
 		Short:   "Open a shell inside the cluster's network",
-		Long: `Run a container in the network of the relay: the cluster's DNS, ClusterIPs and pod addresses are those that pods
-see. It is no pod, and it is gone when the shell ends. The relay itself has no shell: its image is one small binary.`,
+		Long: `Run a container on the cluster's network: names, ClusterIPs and pod addresses are those that pods see. It is no pod,
+and it is gone when the shell ends.`,
 		Example: `  skiff shell
-  skiff shell --image curlimages/curl -- curl -s http://hello.default.svc.cluster.local`,
+  skiff shell --image curlimages/curl -- curl -s http://hello.default`,
 		RunE: func(c *cobra.Command, args []string) error {
 			if _, err := e.Ensure(c.Context()); err != nil {
 				return err
@@ -42,21 +43,22 @@ func run(c *cobra.Command, e *env.Env, image string, command []string) error {
 	if err != nil {
 		return err
 	}
+	settings, _, err := p.ReadSettings()
+	if err != nil {
+		return err
+	}
 	engine, err := e.Engine(c.Context())
 	if err != nil {
 		return err
 	}
 	host := engine.Host()
-	relays, err := engine.ListContainers(c.Context(), docker.ListOptions{Labels: docker.ProfileLabels(p.Name, docker.RoleRelay), RunningOnly: true})
 	_ = engine.Close()
-	if err != nil {
-		return err
-	}
-	if len(relays) == 0 {
-		return exit.With(exit.Unwell, fmt.Errorf("the relay of profile %q does not run", p.Name), e.Command("status"))
-	}
-	args := []string{"run", "--rm", "--interactive", "--network", docker.ContainerMode(relays[0].ID),
+	args := []string{"run", "--rm", "--interactive", "--network", docker.NetworkName(p.Name), "--hostname", "shell",
+		"--dns", network.DNSAddr(settings.Subnet).String(), "--dns-option", "ndots:5",
 		"--label", docker.LabelProfile + "=" + p.Name, "--label", docker.LabelRole + "=" + string(docker.RoleHelper)}
+	for _, domain := range []string{"default.svc.cluster.local", "svc.cluster.local", "cluster.local"} {
+		args = append(args, "--dns-search", domain)
+	}
 	if e.IO.IsInTTY() && e.IO.IsOutTTY() {
 		args = append(args, "--tty")
 	}

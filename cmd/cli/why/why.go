@@ -119,7 +119,7 @@ func render(w io.Writer, x explanation, c iostreams.Colours, now time.Time) {
 		fmt.Fprintf(w, "  %s  %s\n", c.Yellow("waits "), line)
 	}
 	for _, f := range x.Failures {
-		fmt.Fprintf(w, "  %s  %s: %s: %s (%d times, last %s ago)\n", c.Red("failed"), f.What, f.Reason, f.Message, f.Count, env.Duration(now.Sub(f.At)))
+		fmt.Fprintf(w, "  %s  %s: %s: %s (%s, last %s ago)\n", c.Red("failed"), f.What, f.Reason, f.Message, times(f.Count), env.Duration(now.Sub(f.At)))
 	}
 	if len(x.Running)+len(x.Waits)+len(x.Failures) == 0 {
 		fmt.Fprintln(w, "  nothing is pending: it is what it should be")
@@ -127,4 +127,11 @@ func render(w io.Writer, x explanation, c iostreams.Colours, now time.Time) {
 	if !x.Next.IsZero() && x.Next.After(now) {
 		fmt.Fprintf(w, "  the node looks again in %s, or when something happens\n", env.Duration(x.Next.Sub(now)))
 	}
+}
+
+func times(n int) string {
+	if n == 1 {
+		return "once"
+	}
+	return fmt.Sprintf("%d times", n)
 }
