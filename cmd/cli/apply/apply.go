@@ -53,7 +53,7 @@ func newCmd(e *env.Env, f cmdutil.Factory, s genericiooptions.IOStreams) *cobra.
 		if err != nil {
 			return err
 		}
-		o.Target = func() (up.Target, error) { return up.TargetOf(c, f) }
+		o.Target = func() (up.Target, error) { return up.TargetOf(e, c, f) }
 		ctx, stop := env.Interruptible(c.Context())
 		defer stop()
 		return up.Run(ctx, o)

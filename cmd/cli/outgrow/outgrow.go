@@ -63,7 +63,7 @@ func newCmd(e *env.Env, f cmdutil.Factory) *cobra.Command {
 			if err := o.up.SetSources(args); err != nil {
 				return err
 			}
-			target, err := up.TargetOf(c, f)
+			target, err := up.TargetOf(e, c, f)
 			if err != nil {
 				return err
 			}

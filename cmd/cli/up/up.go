@@ -102,7 +102,7 @@ func newCmd(e *env.Env, f cmdutil.Factory) *cobra.Command {
 			if err := o.complete(args); err != nil {
 				return err
 			}
-			o.Target = func() (Target, error) { return TargetOf(c, f) }
+			o.Target = func() (Target, error) { return TargetOf(e, c, f) }
 			ctx, stop := env.Interruptible(c.Context())
 			defer stop()
 			return Run(ctx, o)
@@ -196,7 +196,7 @@ func (o *Options) definition(namespace string) watch.Definition {
 }
 
 // TargetOf finds the cluster that the flags of a mounted verb mean.
-func TargetOf(c *cobra.Command, f cmdutil.Factory) (Target, error) {
+func TargetOf(e *env.Env, c *cobra.Command, f cmdutil.Factory) (Target, error) {
 	config, err := f.ToRESTConfig()
 	if err != nil {
 		return Target{}, err
@@ -210,6 +210,9 @@ func TargetOf(c *cobra.Command, f cmdutil.Factory) (Target, error) {
 		if flag := c.Flags().Lookup(name); flag != nil && flag.Changed {
 			t.Name, t.Ours = flag.Value.String(), false
 		}
+	}
+	if p, err := e.Profile(); err == nil && t.Name == p.Context() {
+		t.Ours = true // its own context, named the long way
 	}
 	return t, nil
 }
