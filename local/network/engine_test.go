@@ -236,6 +236,12 @@ func testDNS(t *testing.T, c *networktest.Cluster, one, two, client *networktest
 		Spec:       corev1.ServiceSpec{Type: corev1.ServiceTypeExternalName, ExternalName: "web.default.svc.cluster.local"},
 	})
 	server := c.ServiceIP(10)
+	corefile := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "kube-system", Name: "coredns-custom"}, Data: map[string]string{
+		"hosts.server": ".:53 {\n  hosts {\n    10.9.9.9 git.corp.test\n  }\n}\n",
+	}}
+	if _, err := c.Client.CoreV1().ConfigMaps("kube-system").Create(t.Context(), corefile, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
 	networktest.Eventually(t, time.Second, func() string {
 		if got := client.Probe("resolve", "db.shop.svc.cluster.local", "A", server); got == "not found" {
 			return got
@@ -259,6 +265,7 @@ func testDNS(t *testing.T, c *networktest.Cluster, one, two, client *networktest
 		{"_http._tcp.db.shop.svc.cluster.local", "SRV", "db-0.db.shop.svc.cluster.local.:8080 db-1.db.shop.svc.cluster.local.:8080"},
 		{"outside.shop.svc.cluster.local", "A", clusterIP},
 		{"outside.shop.svc.cluster.local", "CNAME", "web.default.svc.cluster.local."},
+		{"git.corp.test", "A", "10.9.9.9"},
 		{clusterIP, "PTR", "web.default.svc.cluster.local."},
 		{one.IP.String(), "PTR", "db-0.db.shop.svc.cluster.local."},
 		{c.ServiceIP(5000), "PTR", "not found"},

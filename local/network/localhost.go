@@ -3,6 +3,7 @@ package network
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/netip"
 	"time"
 
@@ -24,6 +25,10 @@ type localhost struct {
 	balancer *balancer
 	ingress  *ingress.Controller
 	policing *policing
+	stubs    *stubs
+	recorder record.EventRecorder
+	log      *ingress.RotatedLog
+	told     map[types.UID]map[string]bool // only touched by apply
 	events   record.EventBroadcaster
 }
 
@@ -42,18 +47,30 @@ func newLocalhost(ctx context.Context, n *Network, c Cluster) *localhost {
 		},
 		Logger: n.log,
 	})
+	l.recorder = recorder
 	l.balancer = newBalancer(ctx, n, client)
 	l.ingress = ingress.New(ingress.Config{
 		Client: client, Informers: c.Informers, Recorder: recorder, Services: n.program, Backends: n.program.backends,
 		Dial: n.dialCluster, Bind: n.cfg.Bind, Ports: n.cfg.IngressPorts, Authority: n.authority(),
-		AccessLog: n.cfg.IngressLog, Logger: n.log,
+		AccessLog: l.accessLog(), Logger: n.log,
 	})
 	n.program.onServices(l.ingress.ServicesChanged)
 	l.policing = newPolicing(n, c, recorder)
+	l.stubs = newStubs(n.program, recorder)
 	n.mu.Lock()
 	n.ports, n.ingress, n.policing = l.ports, l.ingress, l.policing
 	n.mu.Unlock()
 	return l
+}
+
+// accessLog is where requests to Ingresses are noted.
+func (l *localhost) accessLog() io.Writer {
+	cfg := l.network.cfg
+	if cfg.IngressLog != nil || cfg.Home == "" {
+		return cfg.IngressLog
+	}
+	l.log = ingress.NewRotatedLog(cfg.Home)
+	return l.log
 }
 
 // authority opens the local certificate authority, where there is a place for it.
@@ -71,6 +88,9 @@ func (n *Network) authority() *ingress.Authority {
 
 func (l *localhost) close() {
 	l.ports.Close()
+	if l.log != nil {
+		_ = l.log.Close()
+	}
 	l.events.Shutdown()
 }
 
@@ -86,6 +106,7 @@ func (l *localhost) apply(views map[relayproto.Key]*view) {
 		}
 		l.ports.Set(owner, l.portsOf(key, v))
 		l.ingress.Forget(key, v.all())
+		l.tellUnserved(l.network.program.service(key))
 	}
 }
 

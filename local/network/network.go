@@ -34,7 +34,8 @@ type Config struct {
 	Engine  Engine
 	Profile string
 	// Home is the folder of the profile. Two clusters of the same name and of different folders can't share an engine:
-	// their containers could not be told apart.
+	// their containers could not be told apart. It also keeps the local certificate authority of Ingresses; without it,
+	// hosts that have no Secret have no TLS.
 	Home string
 	// Subnet is the /16 of pods and Services, as ChooseSubnet chose it once.
 	Subnet        netip.Prefix
@@ -46,7 +47,7 @@ type Config struct {
 	ForceRelay bool
 	// IngressPorts are where Ingresses are served; ingress.DefaultPorts when zero.
 	IngressPorts ingress.Ports
-	// IngressLog takes a line per request to an Ingress; nil for none.
+	// IngressLog takes a line per request to an Ingress; when nil, it is the file ingress.LogFile in Home.
 	IngressLog io.Writer
 	Logger     *slog.Logger
 }

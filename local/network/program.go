@@ -14,6 +14,7 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"skiff.local/skiff/local/network/corefile"
 	"skiff.local/skiff/local/network/relayproto"
 )
 
@@ -27,7 +28,7 @@ type program struct {
 	slices     map[relayproto.Key]map[string]*discoveryv1.EndpointSlice
 	hostPods   map[relayproto.Key]*corev1.Pod
 	namespaces map[string]struct{}
-	stubs      map[string][]netip.AddrPort
+	stubs      corefile.Config
 	draining   map[types.UID]struct{}
 	policies   []relayproto.PodPolicy
 
@@ -196,7 +197,9 @@ func (p *program) compose(full bool) (u relayproto.Update, any bool) {
 		u.Namespaces = append([]string{}, slices.Sorted(maps.Keys(p.namespaces))...)
 	}
 	if full || p.stubsDirty {
-		u.Stubs = maps.Clone(p.stubs)
+		u.Stubs, u.Hosts = map[string][]netip.AddrPort{}, map[string][]netip.Addr{}
+		maps.Copy(u.Stubs, p.stubs.Stubs)
+		maps.Copy(u.Hosts, p.stubs.Hosts)
 	}
 	if full || p.policiesDirty {
 		list := append([]relayproto.PodPolicy{}, p.policies...)

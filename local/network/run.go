@@ -41,7 +41,11 @@ func (n *Network) Run(ctx context.Context, c Cluster) error {
 	if err != nil {
 		return fmt.Errorf("watch NetworkPolicies: %w", err)
 	}
-	synced = append(synced, more...)
+	stubs, err := localhost.stubs.watch(c)
+	if err != nil {
+		return fmt.Errorf("watch the configuration of DNS: %w", err)
+	}
+	synced = append(append(synced, more...), stubs)
 	c.Informers.Start(ctx.Done())
 	go n.keep(ctx)
 	serving := make(chan struct{})

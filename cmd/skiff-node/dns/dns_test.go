@@ -297,6 +297,10 @@ func TestStubDomainsGoToTheirOwnServers(t *testing.T) {
 	if m := exchange(t, "udp", server, "git.corp.example."); len(m.Answers) != 1 {
 		t.Errorf("answer: %+v", m)
 	}
+	zone.Apply(relayproto.Update{Hosts: map[string][]netip.Addr{"fixed.example": {addr("10.0.0.5")}}})
+	if m := exchange(t, "udp", server, "fixed.example."); len(m.Answers) != 1 {
+		t.Errorf("a fixed host: %+v", m)
+	}
 	if m := exchange(t, "udp", server, "corp.example.org."); m.RCode != dnsmessage.RCodeServerFailure {
 		t.Errorf("a name that nobody answers for: %v", m.RCode)
 	}

@@ -41,6 +41,9 @@ func (r *resolver) lookup(name string, qtype dnsmessage.Type) (answer, bool) {
 	if ip, ok := r.fixed[name]; ok {
 		return answerA(name, qtype, ip), true
 	}
+	if addrs := r.zone.host(name); len(addrs) > 0 {
+		return answerA(name, qtype, addrs...), true
+	}
 	if text, ok := r.texts[name]; ok {
 		return answerText(name, qtype, text), true
 	}

@@ -16,6 +16,7 @@ type Zone struct {
 	namespaces map[string]bool
 	pointers   map[netip.Addr]map[relayproto.Key][]string // names behind addresses, relative to svc.<domain>
 	stubs      map[string][]netip.AddrPort
+	hosts      map[string][]netip.Addr
 	synced     bool
 }
 
@@ -55,6 +56,9 @@ func (z *Zone) Apply(u relayproto.Update) {
 		for suffix, servers := range u.Stubs {
 			z.stubs[strings.ToLower(strings.Trim(suffix, "."))] = servers
 		}
+	}
+	if u.Hosts != nil {
+		z.hosts = u.Hosts
 	}
 	z.synced = true
 }
@@ -134,7 +138,14 @@ func (z *Zone) names(ip netip.Addr) []string {
 	return all
 }
 
-// stub returns the servers of the longest stub domain that name lies in.
+// host returns the fixed addresses of a name.
+func (z *Zone) host(name string) []netip.Addr {
+	z.mu.RLock()
+	defer z.mu.RUnlock()
+	return z.hosts[name]
+}
+
+// stub returns the servers of the longest stub domain that name lies in; the root's has an empty name here.
 func (z *Zone) stub(name string) []netip.AddrPort {
 	z.mu.RLock()
 	defer z.mu.RUnlock()
@@ -142,13 +153,9 @@ func (z *Zone) stub(name string) []netip.AddrPort {
 		if servers, ok := z.stubs[suffix]; ok {
 			return servers
 		}
-		_, rest, ok := strings.Cut(suffix, ".")
-		if !ok {
-			return nil
-		}
-		suffix = rest
+		_, suffix, _ = strings.Cut(suffix, ".")
 	}
-	return nil
+	return z.stubs[""]
 }
 
 // endpointLabel is an endpoint's own label: its hostname, or its address with dashes, as CoreDNS has it.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"sync"
@@ -44,6 +45,8 @@ type state struct {
 	Services   map[string]relayproto.Service `json:"services"`
 	Namespaces []string                      `json:"namespaces"`
 	Policies   []relayproto.PodPolicy        `json:"policies"`
+	Stubs      map[string][]netip.AddrPort   `json:"stubs"`
+	Hosts      map[string][]netip.Addr       `json:"hosts"`
 }
 
 // apply puts an update in force: names first, so that whoever sees a new rule can resolve it.
@@ -74,6 +77,12 @@ func (r *relay) apply(u relayproto.Update) error {
 	}
 	if u.Namespaces != nil {
 		r.state.Namespaces = u.Namespaces
+	}
+	if u.Stubs != nil {
+		r.state.Stubs = u.Stubs
+	}
+	if u.Hosts != nil {
+		r.state.Hosts = u.Hosts
 	}
 	r.saveSoonLocked()
 	return err
@@ -114,7 +123,7 @@ func (r *relay) restore() {
 		r.log.Warn("the state of the last run is lost", "err", err)
 		return
 	}
-	u := relayproto.Update{Full: true, Namespaces: kept.Namespaces, Policies: &kept.Policies}
+	u := relayproto.Update{Full: true, Namespaces: kept.Namespaces, Policies: &kept.Policies, Stubs: kept.Stubs, Hosts: kept.Hosts}
 	for _, s := range kept.Services {
 		u.Services = append(u.Services, s)
 	}

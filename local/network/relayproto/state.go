@@ -85,7 +85,10 @@ type Update struct {
 	// Namespaces replaces the known namespaces; nil leaves them alone.
 	Namespaces []string `json:"namespaces,omitempty"`
 	// Stubs maps DNS suffixes (without trailing dot) to the servers that answer for them; nil leaves them alone.
+	// "." stands for every name that is not the cluster's.
 	Stubs map[string][]netip.AddrPort `json:"stubs,omitempty"`
+	// Hosts maps names to fixed addresses; nil leaves them alone.
+	Hosts map[string][]netip.Addr `json:"hosts,omitempty"`
 	// Policies replaces what is known of isolated pods; nil leaves it alone.
 	Policies *[]PodPolicy `json:"policies,omitempty"`
 }

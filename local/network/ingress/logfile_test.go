@@ -1,0 +1,37 @@
+package ingress
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+func TestTheAccessLogStaysBounded(t *testing.T) {
+	dir := t.TempDir()
+	l := NewRotatedLog(dir)
+	line := bytes.Repeat([]byte("x"), 1<<20)
+	for range 2*maxLog/len(line) + 3 {
+		if _, err := l.Write(line); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{LogFile, LogFile + ".1"} {
+		info, err := os.Stat(filepath.Join(dir, name))
+		if err != nil || info.Size() > maxLog {
+			t.Errorf("%s: %v, %v", name, info, err)
+		}
+	}
+	if l = NewRotatedLog(dir); l != nil {
+		if _, err := l.Write([]byte("more\n")); err != nil {
+			t.Fatal(err)
+		}
+		l.Close()
+	}
+	if body, err := os.ReadFile(filepath.Join(dir, LogFile)); err != nil || !bytes.HasSuffix(body, []byte("xmore\n")) {
+		t.Errorf("a log that is opened again does not go on: %v", err)
+	}
+}
