@@ -18,6 +18,8 @@ import (
 
 	"skiff.local/skiff/cmd/skiff-node/dns"
 	"skiff.local/skiff/cmd/skiff-node/rules"
+	"skiff.local/skiff/cmd/skiff-node/userspace"
+	"skiff.local/skiff/local/network/listen"
 	"skiff.local/skiff/local/network/relayproto"
 )
 
@@ -121,7 +123,7 @@ func run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	return nil
 }
 
-// openRules readies nftables, or notes why it can't.
+// openRules readies nftables, or the second best where there is none.
 func (r *relay) openRules() {
 	reserved := []rules.Reserve{
 		{Addr: netip.AddrPortFrom(r.cfg.IP, r.cfg.APIPort), Protocol: relayproto.TCP},
@@ -136,10 +138,16 @@ func (r *relay) openRules() {
 		host = netip.AddrPortFrom(r.cfg.Host, hostPort)
 	}
 	table, err := rules.Open(rules.Options{Node: r.cfg.IP, Reserved: reserved, Host: host})
-	if err != nil {
-		r.problem = "Services can't be forwarded: " + err.Error()
-		r.log.Error("nftables is not usable", "err", err)
+	if err == nil {
+		r.rules = table
 		return
 	}
-	r.rules = table
+	r.log.Error("nftables is not usable", "err", err)
+	r.problem = "the engine's kernel has no usable nftables: Services are forwarded by the relay's process, slower, and " +
+		"without host.skiff.local and NetworkPolicies (" + err.Error() + ")"
+	var taken []listen.Port
+	for _, own := range reserved {
+		taken = append(taken, listen.Port{Addr: own.Addr, Protocol: own.Protocol})
+	}
+	r.rules = userspace.New(r.cfg.IP, taken)
 }

@@ -18,7 +18,6 @@ import (
 
 	"skiff.local/skiff/cmd/skiff-node/dns"
 	"skiff.local/skiff/cmd/skiff-node/policy"
-	"skiff.local/skiff/cmd/skiff-node/rules"
 	"skiff.local/skiff/local/network/relayproto"
 )
 
@@ -30,14 +29,19 @@ type relay struct {
 	problem  string
 	zone     *dns.Zone
 
-	applying sync.Mutex   // held while an update is applied
-	rules    *rules.Table // nil without nftables; guarded by applying
-	state    state        // guarded by applying
-	saving   *time.Timer  // guarded by applying
+	applying sync.Mutex  // held while an update is applied
+	rules    forwarder   // guarded by applying
+	state    state       // guarded by applying
+	saving   *time.Timer // guarded by applying
 
 	mu      sync.Mutex
 	session *yamux.Session // the newest one that lives; guarded by mu
 	arrived chan struct{}  // closed when session is set; guarded by mu
+}
+
+// A forwarder carries connections to Services' addresses to endpoints.
+type forwarder interface {
+	Apply(set []relayproto.Service, removed []relayproto.Key, full bool) error
 }
 
 // A state is everything that the relay was told, by which it goes on after a restart without the daemon.
@@ -54,12 +58,7 @@ func (r *relay) apply(u relayproto.Update) error {
 	r.applying.Lock()
 	defer r.applying.Unlock()
 	r.zone.Apply(u)
-	var err error
-	if r.rules != nil {
-		err = r.rules.Apply(u.Services, u.Removed, u.Full)
-	} else if r.problem != "" {
-		err = errors.New(r.problem)
-	}
+	err := r.rules.Apply(u.Services, u.Removed, u.Full)
 	if u.Policies != nil {
 		if failed := policy.Relay(*u.Policies); failed != nil {
 			err = errors.Join(err, failed)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -180,8 +181,8 @@ func (c *Controller) sync(ctx context.Context) {
 	c.server.want(len(ours) > 0)
 	c.tell(findings, all)
 	for _, ing := range ours {
-		if !slices.EqualFunc(ing.Status.LoadBalancer.Ingress, localStatus(), sameStatus) {
-			c.publish(ctx, ing)
+		if want := localStatus(c.server.status()); !reflect.DeepEqual(ing.Status.LoadBalancer.Ingress, want) {
+			c.publish(ctx, ing, want)
 		}
 	}
 }
@@ -322,22 +323,27 @@ func (c *Controller) tell(findings []Finding, all []*networkingv1.Ingress) {
 	c.told = now
 }
 
-func localStatus() []networkingv1.IngressLoadBalancerIngress {
-	return []networkingv1.IngressLoadBalancerIngress{{Hostname: "localhost"}}
+// localStatus is where an Ingress answers. Ports are named where they are not the web's own.
+func localStatus(st Status) []networkingv1.IngressLoadBalancerIngress {
+	at := networkingv1.IngressLoadBalancerIngress{Hostname: "localhost"}
+	if st.HTTP != 80 || st.HTTPS != 443 {
+		for _, port := range []uint16{st.HTTP, st.HTTPS} {
+			if port != 0 {
+				at.Ports = append(at.Ports, networkingv1.IngressPortStatus{Port: int32(port), Protocol: corev1.ProtocolTCP})
+			}
+		}
+	}
+	return []networkingv1.IngressLoadBalancerIngress{at}
 }
 
-func sameStatus(a, b networkingv1.IngressLoadBalancerIngress) bool {
-	return a.Hostname == b.Hostname && a.IP == b.IP
-}
-
-func (c *Controller) publish(ctx context.Context, ing *networkingv1.Ingress) {
+func (c *Controller) publish(ctx context.Context, ing *networkingv1.Ingress, want []networkingv1.IngressLoadBalancerIngress) {
 	client := c.cfg.Client.NetworkingV1().Ingresses(ing.Namespace)
 	err := retry.RetryOnConflict(retry.DefaultBackoff, func() error {
 		now, err := client.Get(ctx, ing.Name, metav1.GetOptions{})
 		if err != nil {
 			return err
 		}
-		now.Status.LoadBalancer.Ingress = localStatus()
+		now.Status.LoadBalancer.Ingress = want
 		_, err = client.UpdateStatus(ctx, now, metav1.UpdateOptions{})
 		return err
 	})

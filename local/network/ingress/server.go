@@ -118,6 +118,7 @@ func (s *server) openLocked(have *door, ports []uint16, secure bool) *door {
 			go d.serve(l, secure)
 		}
 		s.log.Info("Ingresses are served", "port", port, "tls", secure)
+		s.controller.poke() // the status of the Ingresses says where
 		return d
 	}
 	return have
