@@ -29,9 +29,6 @@ type builds struct {
 	slots  chan struct{}        // bounds the builds at a time
 	group  sync.WaitGroup       // builds under way
 	said   map[string]bool      // problems with annotations, as reported
-
-	mu   sync.Mutex
-	dirs map[string]bool // real directories whose changes may matter; guarded by mu
 }
 
 // building is one image.
@@ -56,20 +53,7 @@ type built struct {
 const atATime = 2
 
 func newBuilds() *builds {
-	return &builds{images: map[string]*building{}, slots: make(chan struct{}, atATime), said: map[string]bool{}, dirs: map[string]bool{}}
-}
-
-// Relevant reports whether a change may be one of a build's sources. The watcher asks.
-func (b *builds) Relevant(path string) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.dirs[filepath.Dir(path)]
-}
-
-func (b *builds) watched() map[string]bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return maps.Clone(b.dirs)
+	return &builds{images: map[string]*building{}, slots: make(chan struct{}, atATime), said: map[string]bool{}}
 }
 
 // startBuilds finds the images that the objects want built, and starts the builds whose sources changed.
@@ -113,9 +97,7 @@ func (s *Set) startBuilds(ctx context.Context, c cause) {
 		}
 		maps.Copy(dirs, known.dirs)
 	}
-	b.mu.Lock()
-	b.dirs = dirs
-	b.mu.Unlock()
+	s.places.set("build", dirs)
 	if c.once {
 		b.group.Wait()
 		s.endBuilds(s.takeInbox().built)
@@ -124,16 +106,7 @@ func (s *Set) startBuilds(ctx context.Context, c cause) {
 
 func (s *Set) startBuild(ctx context.Context, key string, known *building) {
 	known.dirs = map[string]bool{}
-	fingerprint, err := build.Fingerprint(known.image, func(dir string) {
-		if real, err := filepath.EvalSymlinks(dir); err == nil {
-			known.dirs[real] = true
-		}
-		if s.watcher != nil {
-			if err := s.watcher.Add(dir); err != nil {
-				s.log.Debug("watch a build's sources", "error", err)
-			}
-		}
-	})
+	fingerprint, err := build.Fingerprint(known.image, func(dir string) { s.watchDir(dir, known.dirs) })
 	if known.running {
 		return // the end of the build makes another pass, which compares again
 	}
@@ -187,6 +160,9 @@ func (s *Set) endBuilds(ended []built) {
 			}
 		} else {
 			known.built = true
+			if s.syncer != nil {
+				s.syncer.Built(known.image.Context)
+			}
 			s.state.moved[known.image.Reference] = end.id
 		}
 		s.emit(e)

@@ -13,6 +13,7 @@ import (
 	"skiff.local/skiff/watch/cluster"
 	"skiff.local/skiff/watch/event"
 	"skiff.local/skiff/watch/fswatch"
+	"skiff.local/skiff/watch/livesync"
 	"skiff.local/skiff/watch/plan"
 	"skiff.local/skiff/watch/source"
 )
@@ -35,7 +36,9 @@ type Set struct {
 	log        *slog.Logger
 	watcher    *fswatch.Watcher
 	builds     *builds
-	wake       chan struct{} // something was put into the inbox
+	places     *places
+	syncer     *livesync.Syncer // nil where nothing can be copied into containers
+	wake       chan struct{}    // something was put into the inbox
 
 	inboxMu sync.Mutex
 	inbox   inbox // guarded by inboxMu
@@ -95,7 +98,7 @@ func (s *Set) run(ctx context.Context) error {
 	var polled sync.Once
 	s.watcher = fswatch.New(fswatch.Options{
 		Quiet: s.config.Quiet, ForcePoll: s.definition.Poll,
-		Relevant: func(path string) bool { return s.loader.Relevant(path) || s.builds.Relevant(path) }, Hold: s.gitAtWork,
+		Relevant: func(path string) bool { return s.loader.Relevant(path) || s.places.Relevant(path) }, Hold: s.gitAtWork,
 		Degraded: func(dir string, reason error) {
 			if s.definition.Poll {
 				return
@@ -107,6 +110,9 @@ func (s *Set) run(ctx context.Context) error {
 	})
 	wg.Go(func() { s.watcher.Run(ctx) })
 	wg.Go(func() { s.follow.Run(ctx) })
+	if s.syncer != nil {
+		wg.Go(func() { s.syncer.Run(ctx) })
+	}
 	if err := s.loop(ctx); err != nil {
 		return err
 	}

@@ -36,6 +36,7 @@ func (s *Set) pass(ctx context.Context, c cause) (event.Summary, error) {
 		return event.Summary{}, err
 	}
 	s.startBuilds(ctx, c)
+	s.syncFiles(c)
 	summary, err := s.reconcile(ctx, c)
 	if err != nil {
 		return summary, err
@@ -73,7 +74,7 @@ func (s *Set) load() {
 		s.state.snapshot = s.loader.Load(nil)
 		return
 	}
-	dirs, looked := s.builds.watched(), map[string]bool{}
+	dirs, looked := s.places.all(), map[string]bool{}
 	s.state.snapshot = s.loader.Load(func(dir string) {
 		if !looked[dir] {
 			looked[dir], dirs[dir] = true, true

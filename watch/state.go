@@ -26,6 +26,9 @@ type state struct {
 	images   map[string]string             // what images that moved mean now, by reference
 	moved    map[string]string             // of these, what is still to be acted upon
 
+	badSync   map[string]bool // problems with annotations, as reported
+	syncRules int             // how many rules the files were looked at for
+
 	nextRetry  time.Time
 	retryPause time.Duration
 }

@@ -24,6 +24,7 @@ import (
 	"skiff.local/skiff/watch/build"
 	"skiff.local/skiff/watch/cluster"
 	"skiff.local/skiff/watch/event"
+	"skiff.local/skiff/watch/livesync"
 	"skiff.local/skiff/watch/outcome"
 	"skiff.local/skiff/watch/plan"
 	"skiff.local/skiff/watch/source"
@@ -140,12 +141,17 @@ func NewSet(config Config) (*Set, error) {
 	}
 	config.Definition = definition
 	s := newSet(config, target)
-	s.follow = outcome.New(outcome.Config{
+	follower := outcome.New(outcome.Config{
 		Client: target.Client(), Dynamic: target.Dynamic(), Metadata: target.Metadata(), Resource: target.ResourceOf,
 		Selector: target.MemberSelector(), Namespace: definition.Namespace, Emit: s.emit,
 		Gone: func(ref plan.Ref, uid string) {
 			s.post(func(in *inbox) { in.gone = append(in.gone, plan.Member{Ref: ref, UID: uid}) })
 		},
+		PodChanged: func() { s.syncer.Wake() },
+	})
+	s.follow = follower
+	s.syncer = livesync.New(livesync.Config{
+		Executor: livesync.API{Config: config.REST, Client: target.Client()}, Pods: follower.Pods, Emit: s.emit,
 	})
 	return s, nil
 }
@@ -165,7 +171,7 @@ func newSet(config Config, target target) *Set {
 		config.Builder = build.Docker{}
 	}
 	return &Set{
-		builds: newBuilds(),
+		builds: newBuilds(), places: newPlaces(),
 		config: config, definition: config.Definition, target: target,
 		loader: source.NewLoader(config.Definition.Sources, source.Options{Namespace: config.Definition.Namespace, Version: target.Version}),
 		log:    config.Logger.With("set", config.Definition.Name),

@@ -41,6 +41,10 @@ const (
 	Built Type = "built"
 	// BuildFailed: an image could not be built. Image, File (the Dockerfile), Message, Hint, Lines.
 	BuildFailed Type = "build-failed"
+	// Synced: files were copied into a running container. Object, Pod, Container, Message, Took.
+	Synced Type = "synced"
+	// SyncFailed: they could not be. Object, Pod, Container, Message, Hint.
+	SyncFailed Type = "sync-failed"
 	// Note: something a person should know. Message, Hint.
 	Note Type = "note"
 	// Stopped: the set ends its work. Message.

@@ -42,6 +42,8 @@ type Config struct {
 	Emit      func(event.Event)
 	// Gone is called for members that disappeared without Pruned.
 	Gone func(ref plan.Ref, uid string)
+	// PodChanged, when set, is called after a pod of the followed namespaces changed.
+	PodChanged func()
 }
 
 // Follower follows the members of one set. Its methods may be called from any goroutine.

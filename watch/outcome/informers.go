@@ -166,6 +166,9 @@ func (f *Follower) podChanged(obj any) {
 	if !ok {
 		return
 	}
+	if f.config.PodChanged != nil {
+		defer f.config.PodChanged()
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for ref, t := range f.tracks {
@@ -225,6 +228,17 @@ func owns(ref plan.Ref, pod *corev1.Pod) bool {
 		return owner.Kind == "Job" && isJob && strings.Trim(suffix, "0123456789") == ""
 	}
 	return owner.Kind == ref.Kind && owner.Name == ref.Name
+}
+
+// Pods are the pods of an object, of a Deployment those of its newest template. They are shared: read only.
+func (f *Follower) Pods(ref plan.Ref) []*corev1.Pod {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	t := f.tracks[ref]
+	if t == nil {
+		return nil
+	}
+	return f.podsOfLocked(t)
 }
 
 // Runs reports whether the pods of an object are known to run an image in these containers: a tag that was moved to

@@ -68,6 +68,10 @@ func (l *lines) draw(e event.Event) {
 		l.say(" ", "", l.out.Faint("│ "+e.Message))
 	case event.Built:
 		l.say(l.out.Green("⚒"), e.Image, "built in "+event.Duration(e.Took))
+	case event.Synced:
+		l.say(l.out.Green("⇄"), l.name(e.Object), fmt.Sprintf("%s [%s] %s in %s", e.Pod, e.Container, e.Message, event.Duration(e.Took)))
+	case event.SyncFailed:
+		l.trouble(l.err.Red("✗"), l.name(e.Object), fmt.Sprintf("%s [%s] %s", e.Pod, e.Container, e.Message), e.Hint)
 	case event.BuildFailed:
 		l.trouble(l.err.Red("✗"), e.Image, e.Message, e.Hint)
 	case event.Note:
