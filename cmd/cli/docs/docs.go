@@ -12,6 +12,7 @@ import (
 
 	"skiff.local/skiff/cmd/cli/env"
 	"skiff.local/skiff/cmd/cli/kube"
+	"skiff.local/skiff/local/profile"
 )
 
 // NewCmd returns the hidden verb. Some verbs are stubs until they are called; built returns the real one, or nil.
@@ -44,6 +45,8 @@ func Markdown(root *cobra.Command, built func(name string) *cobra.Command) strin
 	b.WriteString("# skiff's command line\n\n")
 	b.WriteString("<!-- Made from the commands by `make docs`. -->\n\n")
 	b.WriteString(root.Long + "\n\n")
+	// What this user's environment chose is not part of the reference.
+	root.PersistentFlags().Lookup("profile").DefValue = profile.DefaultName
 	b.WriteString("Flags that every verb takes:\n\n")
 	code(b, "", root.PersistentFlags().FlagUsages())
 	b.WriteString("Exit codes are listed in [exit-codes.md](exit-codes.md).\n")
