@@ -29,7 +29,8 @@ type program struct {
 	hostPods   map[relayproto.Key]*corev1.Pod
 	namespaces map[string]struct{}
 	stubs      corefile.Config
-	draining   map[types.UID]struct{}
+	draining   map[types.UID]struct{} // pods about to stop, and those that have ended but are still endpoints
+	ended      map[types.UID]struct{} // of those, the ones that are no more
 	policies   []relayproto.PodPolicy
 
 	views map[relayproto.Key]*view
@@ -53,7 +54,7 @@ func newProgram(n *Network) *program {
 	return &program{
 		network:  n,
 		services: map[relayproto.Key]*corev1.Service{}, slices: map[relayproto.Key]map[string]*discoveryv1.EndpointSlice{},
-		hostPods: map[relayproto.Key]*corev1.Pod{}, namespaces: map[string]struct{}{}, draining: map[types.UID]struct{}{},
+		hostPods: map[relayproto.Key]*corev1.Pod{}, namespaces: map[string]struct{}{}, draining: map[types.UID]struct{}{}, ended: map[types.UID]struct{}{},
 		views: map[relayproto.Key]*view{}, byPod: map[types.UID]map[relayproto.Key]struct{}{},
 		dirty: map[relayproto.Key]struct{}{}, unsent: map[relayproto.Key]struct{}{},
 		progress: make(chan struct{}), wake: make(chan struct{}, 1),
@@ -124,7 +125,14 @@ func (p *program) setPod(pod *corev1.Pod) {
 func (p *program) dropPod(pod *corev1.Pod) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	delete(p.draining, pod.UID)
+	// Endpoints may lag behind, and the engine gives a free address away at once: a pod that is no more must not come
+	// back as an endpoint that is somebody else.
+	if len(p.byPod[pod.UID]) > 0 {
+		p.draining[pod.UID], p.ended[pod.UID] = struct{}{}, struct{}{}
+		p.markLocked(slices.Collect(maps.Keys(p.byPod[pod.UID]))...)
+	} else {
+		delete(p.draining, pod.UID)
+	}
 	key := podKey(pod.Namespace, pod.Name)
 	if have := p.hostPods[key]; have != nil && have.UID == pod.UID {
 		delete(p.hostPods, key)
@@ -147,15 +155,16 @@ func (p *program) setNamespace(name string, exists bool) {
 	p.markLocked()
 }
 
-// drain takes a pod out of what new connections may go to, and returns the change to wait for.
-func (p *program) drain(uid types.UID) uint64 {
+// drain takes a pod out of what new connections may go to, and returns the change to wait for. It reports false for a
+// pod that nothing goes to.
+func (p *program) drain(uid types.UID) (change uint64, served bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if _, already := p.draining[uid]; !already {
 		p.draining[uid] = struct{}{}
 		p.markLocked(slices.Collect(maps.Keys(p.byPod[uid]))...)
 	}
-	return p.asked
+	return p.asked, len(p.byPod[uid]) > 0
 }
 
 // take computes what follows from the changes since the last call and returns the views that changed; nil for those that
@@ -170,6 +179,7 @@ func (p *program) take() map[relayproto.Key]*view {
 		changed[key] = v
 		p.unsent[key] = struct{}{}
 	}
+	p.forgetEndedLocked()
 	clear(p.dirty)
 	p.taken = p.asked
 	return changed
@@ -214,23 +224,29 @@ func (p *program) compose(full bool) (u relayproto.Update, any bool) {
 }
 
 func (p *program) projectLocked(key relayproto.Key) *view {
-	gone := func(uid types.UID) bool { _, ok := p.draining[uid]; return ok }
 	if svc := p.services[key]; svc != nil {
-		return project(svc, slices.Collect(maps.Values(p.slices[key])), gone)
+		return project(svc, slices.Collect(maps.Values(p.slices[key])), p.fateLocked)
 	}
-	if pod := p.hostPods[key]; pod != nil && !gone(pod.UID) {
+	if pod := p.hostPods[key]; pod != nil && p.fateLocked(pod.UID) == stays {
 		return hostPorts(pod, RelayAddr(p.network.cfg.Subnet))
 	}
 	return nil
+}
+
+func (p *program) fateLocked(uid types.UID) fate {
+	if _, ok := p.ended[uid]; ok {
+		return hasEnded
+	}
+	if _, ok := p.draining[uid]; ok {
+		return isEnding
+	}
+	return stays
 }
 
 func (p *program) replaceLocked(key relayproto.Key, now *view) {
 	if old := p.views[key]; old != nil {
 		for uid := range old.pods {
 			delete(p.byPod[uid], key)
-			if len(p.byPod[uid]) == 0 {
-				delete(p.byPod, uid)
-			}
 		}
 	}
 	if now == nil {
@@ -243,6 +259,21 @@ func (p *program) replaceLocked(key relayproto.Key, now *view) {
 			p.byPod[uid] = map[relayproto.Key]struct{}{}
 		}
 		p.byPod[uid][key] = struct{}{}
+	}
+}
+
+// forgetEndedLocked forgets the pods that no Service has as an endpoint any more.
+func (p *program) forgetEndedLocked() {
+	for uid, keys := range p.byPod {
+		if len(keys) == 0 {
+			delete(p.byPod, uid)
+		}
+	}
+	for uid := range p.ended {
+		if len(p.byPod[uid]) == 0 {
+			delete(p.ended, uid)
+			delete(p.draining, uid)
+		}
 	}
 }
 

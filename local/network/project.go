@@ -39,8 +39,17 @@ func (v *view) all() []netip.AddrPort {
 	return all
 }
 
-// project works out what a Service means. gone tells which pods are about to be stopped, before their endpoints say so.
-func project(svc *corev1.Service, slices_ []*discoveryv1.EndpointSlice, gone func(types.UID) bool) *view {
+// A fate is what is known about a pod before its endpoints say so.
+type fate int
+
+const (
+	stays fate = iota
+	isEnding
+	hasEnded
+)
+
+// project works out what a Service means. Its endpoints are corrected by the fate of their pods.
+func project(svc *corev1.Service, slices_ []*discoveryv1.EndpointSlice, fateOf func(types.UID) fate) *view {
 	v := &view{
 		relay: relayproto.Service{Key: relayproto.Key{Namespace: svc.Namespace, Name: svc.Name}},
 		pods:  map[types.UID]struct{}{},
@@ -49,7 +58,7 @@ func project(svc *corev1.Service, slices_ []*discoveryv1.EndpointSlice, gone fun
 		v.relay.ExternalName = strings.TrimSuffix(svc.Spec.ExternalName, ".")
 		return v
 	}
-	endpoints := collect(svc, slices_, gone, v.pods)
+	endpoints := collect(svc, slices_, fateOf, v.pods)
 	v.relay.Headless = svc.Spec.ClusterIP == corev1.ClusterIPNone
 	v.relay.AffinitySeconds = int(affinity(svc) / time.Second)
 	for _, text := range svc.Spec.ClusterIPs {
@@ -89,7 +98,7 @@ const (
 
 type endpoints []endpoint
 
-func collect(svc *corev1.Service, list []*discoveryv1.EndpointSlice, gone func(types.UID) bool, pods map[types.UID]struct{}) endpoints {
+func collect(svc *corev1.Service, list []*discoveryv1.EndpointSlice, fateOf func(types.UID) fate, pods map[types.UID]struct{}) endpoints {
 	var all endpoints
 	for _, slice := range list {
 		if slice.AddressType != discoveryv1.AddressTypeIPv4 {
@@ -110,8 +119,13 @@ func collect(svc *corev1.Service, list []*discoveryv1.EndpointSlice, gone func(t
 			state := stateOf(e)
 			if e.TargetRef != nil && e.TargetRef.UID != "" {
 				pods[e.TargetRef.UID] = struct{}{}
-				if state == ready && !svc.Spec.PublishNotReadyAddresses && gone(e.TargetRef.UID) {
-					state = terminating
+				switch fateOf(e.TargetRef.UID) {
+				case hasEnded:
+					state = unusable
+				case isEnding:
+					if state == ready && !svc.Spec.PublishNotReadyAddresses {
+						state = terminating
+					}
 				}
 			}
 			for _, text := range e.Addresses {

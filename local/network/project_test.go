@@ -60,21 +60,31 @@ func TestWhichEndpointsGetConnections(t *testing.T) {
 		name    string
 		service *corev1.Service
 		slices  []*discoveryv1.EndpointSlice
-		gone    string
+		ending  string
+		ended   string
 		want    string
 	}{
-		{"none without slices", web(), nil, "", "[]"},
-		{"the ready ones", web(), []*discoveryv1.EndpointSlice{slice(8080, "http", "10.0.0.1", "10.0.0.2 notready")}, "", "[10.0.0.1:8080]"},
-		{"not those that terminate while one is ready", web(), []*discoveryv1.EndpointSlice{slice(8080, "http", "10.0.0.1", "10.0.0.2 dying")}, "", "[10.0.0.1:8080]"},
-		{"those that terminate when none is ready", web(), []*discoveryv1.EndpointSlice{slice(8080, "http", "10.0.0.1 notready", "10.0.0.2 dying", "10.0.0.3 dead")}, "", "[10.0.0.2:8080]"},
-		{"not one that is about to stop", web(), []*discoveryv1.EndpointSlice{slice(8080, "http", "10.0.0.1/a", "10.0.0.2/b")}, "a", "[10.0.0.2:8080]"},
-		{"one that is about to stop when it is the last", web(), []*discoveryv1.EndpointSlice{slice(8080, "http", "10.0.0.1/a")}, "a", "[10.0.0.1:8080]"},
-		{"what is published although unready stays to its end", web(unready), []*discoveryv1.EndpointSlice{slice(8080, "http", "10.0.0.1/a", "10.0.0.2/b")}, "a", "[10.0.0.1:8080 10.0.0.2:8080]"},
-		{"ports that differ per pod", web(), []*discoveryv1.EndpointSlice{slice(8080, "http", "10.0.0.1"), slice(9090, "http", "10.0.0.2"), slice(1, "other", "10.0.0.3")}, "", "[10.0.0.1:8080 10.0.0.2:9090]"},
-		{"an address in two slices once", web(), []*discoveryv1.EndpointSlice{slice(8080, "http", "10.0.0.1"), slice(8080, "http", "10.0.0.1")}, "", "[10.0.0.1:8080]"},
+		{"none without slices", web(), nil, "", "", "[]"},
+		{"the ready ones", web(), []*discoveryv1.EndpointSlice{slice(8080, "http", "10.0.0.1", "10.0.0.2 notready")}, "", "", "[10.0.0.1:8080]"},
+		{"not those that terminate while one is ready", web(), []*discoveryv1.EndpointSlice{slice(8080, "http", "10.0.0.1", "10.0.0.2 dying")}, "", "", "[10.0.0.1:8080]"},
+		{"those that terminate when none is ready", web(), []*discoveryv1.EndpointSlice{slice(8080, "http", "10.0.0.1 notready", "10.0.0.2 dying", "10.0.0.3 dead")}, "", "", "[10.0.0.2:8080]"},
+		{"not one that is about to stop", web(), []*discoveryv1.EndpointSlice{slice(8080, "http", "10.0.0.1/a", "10.0.0.2/b")}, "a", "", "[10.0.0.2:8080]"},
+		{"one that is about to stop when it is the last", web(), []*discoveryv1.EndpointSlice{slice(8080, "http", "10.0.0.1/a")}, "a", "", "[10.0.0.1:8080]"},
+		{"what is published although unready stays to its end", web(unready), []*discoveryv1.EndpointSlice{slice(8080, "http", "10.0.0.1/a", "10.0.0.2/b")}, "a", "", "[10.0.0.1:8080 10.0.0.2:8080]"},
+		{"nothing of a pod that is no more", web(unready), []*discoveryv1.EndpointSlice{slice(8080, "http", "10.0.0.1/a")}, "", "a", "[]"},
+		{"ports that differ per pod", web(), []*discoveryv1.EndpointSlice{slice(8080, "http", "10.0.0.1"), slice(9090, "http", "10.0.0.2"), slice(1, "other", "10.0.0.3")}, "", "", "[10.0.0.1:8080 10.0.0.2:9090]"},
+		{"an address in two slices once", web(), []*discoveryv1.EndpointSlice{slice(8080, "http", "10.0.0.1"), slice(8080, "http", "10.0.0.1")}, "", "", "[10.0.0.1:8080]"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			v := project(c.service, c.slices, func(uid types.UID) bool { return string(uid) == c.gone })
+			v := project(c.service, c.slices, func(uid types.UID) fate {
+				switch string(uid) {
+				case c.ending:
+					return isEnding
+				case c.ended:
+					return hasEnded
+				}
+				return stays
+			})
 			backends, ok := v.backends(80, protocol(""))
 			if got := fmt.Sprint(backends); !ok || got != c.want {
 				t.Errorf("backends = %s, want %s", got, c.want)

@@ -2,6 +2,7 @@ package network
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -13,6 +14,9 @@ func unserved(svc *corev1.Service) []string {
 	var all []string
 	if len(svc.Spec.ExternalIPs) > 0 {
 		all = append(all, fmt.Sprintf("externalIPs (%s) are not answered: no other machine routes them here; use the node port or type LoadBalancer", strings.Join(svc.Spec.ExternalIPs, ", ")))
+	}
+	if slices.Contains(svc.Spec.IPFamilies, corev1.IPv6Protocol) {
+		all = append(all, "IPv6 is not served: the pod network is IPv4")
 	}
 	for _, p := range svc.Spec.Ports {
 		if p.Protocol == corev1.ProtocolSCTP && svc.Spec.Type != corev1.ServiceTypeClusterIP {

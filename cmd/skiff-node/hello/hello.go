@@ -4,7 +4,6 @@ package hello
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"html"
@@ -47,7 +46,11 @@ func Main(args []string, getenv func(string) string, stdout, stderr io.Writer) i
 	if app.Color == "" {
 		app.Color = colorOf(app.Version)
 	}
-	listener, err := net.Listen("tcp", ":"+*port)
+	var listener *net.TCPListener
+	addr, err := net.ResolveTCPAddr("tcp", ":"+*port)
+	if err == nil {
+		listener, err = net.ListenTCP("tcp", addr)
+	}
 	if err != nil {
 		fmt.Fprintf(stderr, "hello: listen on port %s: %v\n", *port, err)
 		return 1
@@ -57,7 +60,7 @@ func Main(args []string, getenv func(string) string, stdout, stderr io.Writer) i
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	server := &server{handle: app.respond, log: stdout}
-	if err := server.serve(ctx, listener, *drain); err != nil && !errors.Is(err, net.ErrClosed) {
+	if err := server.serve(ctx, listener, *drain); err != nil {
 		fmt.Fprintf(stderr, "hello: serve: %v\n", err)
 		return 1
 	}

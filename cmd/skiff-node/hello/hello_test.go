@@ -13,7 +13,7 @@ import (
 
 func startServer(t *testing.T, app *App) (url string, stop func()) {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,6 +84,25 @@ func TestStoppingClosesIdleConnections(t *testing.T) {
 	if _, err := r.ReadByte(); err == nil {
 		t.Error("the idle connection is still open")
 	}
+}
+
+// Connections that came in just before the end, and had not asked yet, were closed without an answer.
+func TestWhoConnectedBeforeTheEndIsAnswered(t *testing.T) {
+	url, stop := startServer(t, &App{Version: "1.0", started: time.Now()})
+	conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	ended := make(chan struct{})
+	go func() { defer close(ended); stop() }()
+	time.Sleep(lameDuck + 50*time.Millisecond) // the server has shut down but for this connection
+	io.WriteString(conn, "GET /version HTTP/1.1\r\nHost: x\r\n\r\n")
+	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil || res.StatusCode != 200 || !res.Close {
+		t.Errorf("%+v, %v", res, err)
+	}
+	<-ended
 }
 
 func FuzzReadRequest(f *testing.F) {

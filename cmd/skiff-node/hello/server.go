@@ -3,9 +3,11 @@ package hello
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -29,20 +31,27 @@ type server struct {
 	log    io.Writer
 
 	mu       sync.Mutex
-	conns    map[net.Conn]bool // by connection: whether a request is being answered; guarded by mu
+	conns    map[net.Conn]bool // by connection: whether a request is, or is about to be, answered; guarded by mu
 	stopping bool              // guarded by mu
 	done     sync.WaitGroup
 }
 
+// lameDuck is how long connections are taken after the end was announced: those that were on their way.
+const lameDuck = 250 * time.Millisecond
+
 // serve accepts until ctx ends, then lets open requests finish for at most drain.
-func (s *server) serve(ctx context.Context, listener net.Listener, drain time.Duration) error {
+func (s *server) serve(ctx context.Context, listener *net.TCPListener, drain time.Duration) error {
 	s.conns = map[net.Conn]bool{}
-	stop := context.AfterFunc(ctx, func() { listener.Close() })
+	defer listener.Close()
+	stop := context.AfterFunc(ctx, func() { listener.SetDeadline(time.Now().Add(lameDuck)) })
 	defer stop()
 	for {
 		conn, err := listener.Accept()
-		if err != nil {
+		if errors.Is(err, os.ErrDeadlineExceeded) {
 			s.shutdown(drain)
+			return nil
+		}
+		if err != nil {
 			return err
 		}
 		s.done.Add(1)
@@ -87,7 +96,8 @@ func (s *server) serveConn(conn net.Conn) {
 		s.done.Done()
 	}()
 	reader := bufio.NewReaderSize(conn, maxHeader)
-	for s.mark(conn, false) {
+	// A connection is made in order to ask something: one that is new is not idle.
+	for fresh := true; s.mark(conn, fresh); fresh = false {
 		conn.SetDeadline(time.Now().Add(idleTimeout))
 		if _, err := reader.Peek(1); err != nil {
 			return
