@@ -58,9 +58,13 @@ func newQuotas(ctx context.Context, env *environment) (runFunc, error) {
 	if err != nil {
 		return nil, err
 	}
+	quotas, err := recountQuotas(env.Informers.Core().V1().ResourceQuotas())
+	if err != nil {
+		return nil, err
+	}
 	c, err := resourcequota.NewController(ctx, &resourcequota.ControllerOptions{
 		QuotaClient:               env.client.CoreV1(),
-		ResourceQuotaInformer:     env.Informers.Core().V1().ResourceQuotas(),
+		ResourceQuotaInformer:     quotas,
 		ResyncPeriod:              pkgcontroller.StaticResyncPeriodFunc(quotaResync),
 		InformerFactory:           env.anyInf,
 		ReplenishmentResyncPeriod: func() time.Duration { return replenishmentResync },

@@ -50,13 +50,15 @@ func (e entry) lazily(env *environment) (runFunc, error) {
 		for _, f := range forget {
 			errs = append(errs, f())
 		}
-		run, err := e.make(ctx, env)
+		g := newGate(ctx.Done())
+		run, err := e.make(ctx, env.behind(g))
 		if err := errors.Join(append(errs, err)...); err != nil {
 			klog.FromContext(ctx).Error(err, "Failed to start a controller for its first object", "controller", e.name)
 		}
 		if run == nil {
 			return
 		}
+		g.open()
 		env.Informers.Start(ctx.Done()) // of what only this controller watches
 		run(ctx)
 	}, nil

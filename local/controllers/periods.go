@@ -23,7 +23,7 @@ const (
 	// initialSyncTimeout is how long the garbage collector waits for its first view of the cluster (upstream's).
 	initialSyncTimeout = 30 * time.Second
 
-	// quotaResync is how often all quotas are counted anew (upstream's).
+	// quotaResync is how often all quotas are counted anew (upstream's); recount.go does so where it is needed.
 	quotaResync = 5 * time.Minute
 	// replenishmentResync is the resync of the informers that tell quotas about deletions (upstream's minimum).
 	replenishmentResync = 12 * time.Hour

@@ -2,7 +2,6 @@ package controllers
 
 import (
 	"fmt"
-	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -27,13 +26,6 @@ type rematchedClaims struct {
 	informer *notifyingInformer
 }
 
-// notifyingInformer remembers who subscribes.
-type notifyingInformer struct {
-	cache.SharedIndexInformer
-	mu       sync.Mutex
-	handlers []cache.ResourceEventHandler // guarded by mu
-}
-
 func rematchClaims(claims coreinformers.PersistentVolumeClaimInformer, volumes coreinformers.PersistentVolumeInformer) (coreinformers.PersistentVolumeClaimInformer, error) {
 	r := rematchedClaims{claims, &notifyingInformer{SharedIndexInformer: claims.Informer()}}
 	changed := func(obj any) {
@@ -42,7 +34,11 @@ func rematchClaims(claims coreinformers.PersistentVolumeClaimInformer, volumes c
 			return
 		}
 		for _, after := range []time.Duration{rematchSoon, rematchLater} {
-			time.AfterFunc(after, func() { r.informer.touch(waitingFor(v, claims.Lister())) })
+			time.AfterFunc(after, func() {
+				for _, c := range waitingFor(v, claims.Lister()) {
+					r.informer.again(c)
+				}
+			})
 		}
 	}
 	if _, err := volumes.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{UpdateFunc: func(_, obj any) { changed(obj) }}); err != nil {
@@ -52,24 +48,6 @@ func rematchClaims(claims coreinformers.PersistentVolumeClaimInformer, volumes c
 }
 
 func (r rematchedClaims) Informer() cache.SharedIndexInformer { return r.informer }
-
-// AddEventHandler also subscribes to the changes that touch makes up.
-func (n *notifyingInformer) AddEventHandler(h cache.ResourceEventHandler) (cache.ResourceEventHandlerRegistration, error) {
-	n.mu.Lock()
-	n.handlers = append(n.handlers, h)
-	n.mu.Unlock()
-	return n.SharedIndexInformer.AddEventHandler(h)
-}
-
-func (n *notifyingInformer) touch(claims []*corev1.PersistentVolumeClaim) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	for _, c := range claims {
-		for _, h := range n.handlers {
-			h.OnUpdate(c, c)
-		}
-	}
-}
 
 // waitingFor returns the unbound claims of the volume's class.
 func waitingFor(v *corev1.PersistentVolume, lister corelisters.PersistentVolumeClaimLister) []*corev1.PersistentVolumeClaim {

@@ -70,10 +70,12 @@ type loop struct {
 }
 
 func construct(ctx context.Context, env *environment) ([]loop, error) {
+	g := newGate(ctx.Done())
+	gated := env.behind(g)
 	var loops []loop
 	var errs []error
 	for _, e := range table() {
-		run, err := e.construct(ctx, env)
+		run, err := e.construct(ctx, gated)
 		switch {
 		case err != nil:
 			errs = append(errs, fmt.Errorf("make %s: %w", e.name, err))
@@ -81,7 +83,11 @@ func construct(ctx context.Context, env *environment) ([]loop, error) {
 			loops = append(loops, loop{e.name, run})
 		}
 	}
-	return loops, errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	g.open()
+	return loops, nil
 }
 
 func (e entry) construct(ctx context.Context, env *environment) (runFunc, error) {
