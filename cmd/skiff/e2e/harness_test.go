@@ -280,10 +280,15 @@ func readStatus(t *testing.T) status {
 	return s
 }
 
-// containers lists the engine's containers of the cluster: id, start time and restarts, which change when one is touched.
-func containers(t *testing.T) string {
+// containers lists the engine's containers of the cluster that have all the labels: id, start time and restarts, which
+// change when one is touched.
+func containers(t *testing.T, labels ...string) string {
 	t.Helper()
-	ids := strings.Fields(try(t, "docker", "ps", "-q", "--no-trunc", "--filter", "label=skiff.local/profile="+shared.profile).out)
+	list := []string{"ps", "-q", "--no-trunc", "--filter", "label=skiff.local/profile=" + shared.profile}
+	for _, l := range labels {
+		list = append(list, "--filter", "label="+l)
+	}
+	ids := strings.Fields(try(t, "docker", list...).out)
 	if len(ids) == 0 {
 		return ""
 	}

@@ -121,7 +121,7 @@ func TestWhatIsSavedIsApplied(t *testing.T) {
 
 	// A broken file is reported with its place, and changes nothing.
 	save(t, first, "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: first\n data: {}\n")
-	broken := l.until(t, "the broken file to be reported", func(e upEvent) bool { return strings.Contains(e.File, "first.yaml") && e.Line > 0 })
+	broken := l.until(t, "the broken file to be reported", func(e upEvent) bool { return e.Type == "problem" && strings.Contains(e.File, "first.yaml") })
 	if broken.Line != 5 || broken.Message == "" {
 		t.Errorf("reported as %+v, want line 5", broken)
 	}
