@@ -97,7 +97,7 @@ func (s *Set) run(ctx context.Context) error {
 	}
 	var polled sync.Once
 	s.watcher = fswatch.New(fswatch.Options{
-		Quiet: s.config.Quiet, ForcePoll: s.definition.Poll,
+		Quiet: s.config.Quiet, Poll: s.config.PollEvery, ForcePoll: s.definition.Poll,
 		Relevant: func(path string) bool { return s.loader.Relevant(path) || s.places.Relevant(path) }, Hold: s.gitAtWork,
 		Degraded: func(dir string, reason error) {
 			if s.definition.Poll {

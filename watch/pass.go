@@ -63,6 +63,7 @@ func (s *Set) dropGone(gone []plan.Member) {
 			continue // made anew since, or pruned
 		}
 		delete(s.state.members, ref)
+		delete(s.state.failed, ref) // what could not be changed may be made anew
 		s.emit(event.Event{Type: event.Object, Object: &ref, Action: event.Gone, Message: "deleted by someone else",
 			Hint: "it is made again with the next save"})
 	}
@@ -160,7 +161,7 @@ func (s *Set) place() error {
 func (s *Set) reconcile(ctx context.Context, c cause) (event.Summary, error) {
 	var total event.Summary
 	for round := 0; ; round++ {
-		p := plan.Make(s.input(c, round))
+		p := plan.Make(s.input(c, round, total.Pruned > 0))
 		s.log.Debug("plan", "round", round, "plan", p.String())
 		s.reportTwice(p)
 		s.settle(&p, c)
@@ -182,7 +183,8 @@ func (s *Set) reconcile(ctx context.Context, c cause) (event.Summary, error) {
 			return total, errors.Join(err, ctx.Err())
 		}
 		progress := done.Created + done.Configured + done.Replaced + done.Pruned
-		if s.config.DryRun || progress == 0 || !s.anyRetriable() || round > 0 && len(s.state.failed) >= failedBefore || round == 5 {
+		hope := s.anyRetriable() || done.Pruned > 0 && len(s.state.failed) > 0
+		if s.config.DryRun || progress == 0 || !hope || round > 0 && len(s.state.failed) >= failedBefore || round == 5 {
 			return total, nil
 		}
 	}
@@ -191,7 +193,9 @@ func (s *Set) reconcile(ctx context.Context, c cause) (event.Summary, error) {
 // ErrDeclined says that the person did not want the changes that were shown.
 var ErrDeclined = errors.New("nothing was changed")
 
-func (s *Set) input(c cause, round int) plan.Input {
+// input is what the plan is made of. Pruned says that something was pruned in this pass, which may have held the name or
+// port that an object was refused for.
+func (s *Set) input(c cause, round int, pruned bool) plan.Input {
 	in := plan.Input{
 		Desired: s.state.desired(), Members: s.state.memberList(), Broken: s.state.broken(),
 		PruneAll: s.definition.Prune == PruneAll,
@@ -205,6 +209,8 @@ func (s *Set) input(c cause, round int) plan.Input {
 			in.Again[obj.ref] = "it failed before"
 		case round == 0 && c.touches(obj.Origin.File):
 			in.Again[obj.ref] = "its file was saved again"
+		case round > 0 && pruned:
+			in.Again[obj.ref] = "something was pruned since it failed"
 		default:
 			in.Hold[obj.ref] = true
 		}

@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -70,7 +71,7 @@ func (d Definition) Complete() (Definition, error) {
 		return d, errors.New("a set needs at least one file or directory")
 	}
 	for _, s := range d.Sources {
-		if s.Path == "" || !strings.HasPrefix(s.Path, "/") && !strings.Contains(s.Path, `:\`) && !strings.HasPrefix(s.Path, `\\`) {
+		if !filepath.IsAbs(s.Path) {
 			return d, fmt.Errorf("the source %q has no absolute path", s.Path)
 		}
 	}
@@ -118,6 +119,8 @@ type Config struct {
 	Logger  *slog.Logger
 	// Quiet is how long a burst of changes must have been over; 0 is the default of 30 ms.
 	Quiet time.Duration
+	// PollEvery is the interval of looking where there are no change notifications; 0 is the default of 500 ms.
+	PollEvery time.Duration
 	// Settle is how long an object must be gone from the sources before it is pruned; 0 is the default of 250 ms. An
 	// editor that deletes and writes anew, or empties a file first, is given this long to finish.
 	Settle time.Duration

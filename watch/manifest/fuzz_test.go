@@ -2,7 +2,6 @@ package manifest
 
 import (
 	"bytes"
-	"strings"
 	"testing"
 
 	"sigs.k8s.io/yaml"
@@ -51,13 +50,13 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-func FuzzSegments(f *testing.F) {
-	f.Add(`spec.a[0][x="y,z"].b`)
+// FuzzLocate holds that no path, however wrong, leads out of the file.
+func FuzzLocate(f *testing.F) {
+	origin := Parse("a.yaml", []byte("apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec:\n  containers:\n  - name: x\n")).Objects[0].Origin
+	f.Add(`spec.containers[0][x="y,z"].b`)
 	f.Fuzz(func(t *testing.T, path string) {
-		for _, part := range segments(path) {
-			if strings.Contains(part.name, "[") && !strings.Contains(path, "[[") && part.key == "" && !strings.Contains(path, "[") {
-				t.Fatalf("segment %q of %q", part.name, path)
-			}
+		if line, column, _ := origin.Locate(path); line < 1 || line > 6 || column < 1 {
+			t.Fatalf("%q is at %d:%d", path, line, column)
 		}
 	})
 }

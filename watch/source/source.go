@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"skiff.local/skiff/watch/manifest"
 )
@@ -81,22 +82,28 @@ type Options struct {
 	Version func() string
 }
 
-// Loader reads sources and remembers what it read. It is not safe for concurrent use.
+// Loader reads sources and remembers what it read. Load is not safe for concurrent use; Relevant is.
 type Loader struct {
 	sources []Source
 	options Options
 	cache   map[string]*cached
 	builds  map[string]*built
-	// interesting are the paths, by their real names, that matter although the usual rules don't tell: a
-	// kustomization's parts, the way to a source.
-	interesting map[string]bool
+	cares   atomic.Pointer[cares]
+}
+
+// cares are the paths, by their real names, that matter although the usual rules don't tell.
+type cares struct {
+	// paths are a kustomization's parts, and the way to a source.
+	paths map[string]bool
 	// whole are directories in which any file may matter, because a kustomization or chart is made of them.
 	whole map[string]bool
 }
 
 // NewLoader returns a loader for these sources.
 func NewLoader(sources []Source, options Options) *Loader {
-	return &Loader{sources: slices.Clone(sources), options: options, cache: map[string]*cached{}, builds: map[string]*built{}, interesting: map[string]bool{}, whole: map[string]bool{}}
+	l := &Loader{sources: slices.Clone(sources), options: options, cache: map[string]*cached{}, builds: map[string]*built{}}
+	l.cares.Store(&cares{})
+	return l
 }
 
 // Load looks at every source. Visit is called with each directory before it is listed or a file in it is read.
@@ -115,7 +122,8 @@ func (l *Loader) Load(visit func(dir string)) Snapshot {
 			delete(l.cache, path)
 		}
 	}
-	l.builds, l.interesting, l.whole = w.builds, w.interesting, w.whole
+	l.builds = w.builds
+	l.cares.Store(&cares{paths: w.interesting, whole: w.whole})
 	return w.snapshot
 }
 
@@ -125,7 +133,8 @@ func (l *Loader) Relevant(path string) bool {
 	if editorsOwn(base) {
 		return false
 	}
-	if l.interesting[path] || l.whole[filepath.Dir(path)] || hasManifestName(base) || isIgnoreFile(base) {
+	care := l.cares.Load()
+	if care.paths[path] || care.whole[filepath.Dir(path)] || hasManifestName(base) || isIgnoreFile(base) {
 		return true
 	}
 	// A directory or a link may bring or take manifests; what is gone may have been one.

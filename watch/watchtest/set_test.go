@@ -268,3 +268,14 @@ func TestDryRunKeepsNothing(t *testing.T) {
 		}
 	}
 }
+
+func TestARenamedObjectTakesOverWhatTheOldOneHeld(t *testing.T) {
+	service := func(name string) string {
+		return "apiVersion: v1\nkind: Service\nmetadata: {name: " + name + "}\nspec:\n  type: NodePort\n  ports: [{port: 80, nodePort: 31987}]\n"
+	}
+	b := newBench(t, map[string]string{"s.yaml": service("old")}).run()
+	b.action("Service/old", event.Created)
+	b.write("s.yaml", service("new"))
+	b.action("Service/old", event.Pruned)
+	b.action("Service/new", event.Created)
+}

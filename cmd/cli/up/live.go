@@ -16,10 +16,10 @@ import (
 // stands below them, one line per object, redrawn in place and gone when it is done.
 type live struct {
 	*lines
-	rows    map[plan.Ref]row
-	drawn   int // rows on the screen now
-	started bool
-	done    chan struct{}
+	rows  map[plan.Ref]row
+	drawn int           // rows on the screen now
+	spin  chan struct{} // there is something to wait for
+	done  chan struct{}
 }
 
 type row struct {
@@ -31,7 +31,7 @@ type row struct {
 const mostRows = 8
 
 func newLive(l *lines) *live {
-	v := &live{lines: l, rows: map[plan.Ref]row{}, done: make(chan struct{})}
+	v := &live{lines: l, rows: map[plan.Ref]row{}, spin: make(chan struct{}, 1), done: make(chan struct{})}
 	l.write = func(_ io.Writer, text string) {
 		// Both streams are this terminal; one writer keeps them in order.
 		v.erase()
@@ -54,6 +54,12 @@ func (v *live) event(e event.Event) {
 		v.draw(e)
 	}
 	v.redraw()
+	if len(v.rows) > 0 {
+		select {
+		case v.spin <- struct{}{}:
+		default:
+		}
+	}
 }
 
 // followBuild keeps a row for a build, with its last line of output; the lines of a failed one stay on the screen.
@@ -142,18 +148,22 @@ func spinner(since time.Time) string {
 	return frames[int(time.Since(since)/(250*time.Millisecond))%len(frames)]
 }
 
-// tick turns the spinner while there is something to wait for; it writes nothing otherwise.
+// tick turns the spinner while there is something to wait for, and sleeps otherwise.
 func (v *live) tick() {
 	ticker := time.NewTicker(250 * time.Millisecond)
+	ticker.Stop()
 	defer ticker.Stop()
 	for {
 		select {
 		case <-v.done:
 			return
+		case <-v.spin:
+			ticker.Reset(250 * time.Millisecond)
 		case <-ticker.C:
 			v.mu.Lock()
-			if len(v.rows) > 0 {
-				v.redraw()
+			v.redraw()
+			if len(v.rows) == 0 {
+				ticker.Stop()
 			}
 			v.mu.Unlock()
 		}
