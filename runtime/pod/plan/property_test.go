@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -139,12 +140,7 @@ func (w *world) checkOrder(c *Container) {
 		w.t.Fatalf("%s started in a pod that is being deleted", c.Name)
 	}
 	p := planner{f: w.f, spec: &w.f.Pod.Spec}
-	seen := false
-	for i := range w.f.Pod.Spec.Containers {
-		if k := p.current(w.f.Pod.Spec.Containers[i].Name, w.f.sandbox()); k != nil && k.State != Created {
-			seen = true // initialized before
-		}
-	}
+	seen := w.initialized()
 	for i := range w.f.Pod.Spec.InitContainers {
 		init := &w.f.Pod.Spec.InitContainers[i]
 		if init.Name == c.Name || seen {
@@ -156,6 +152,19 @@ func (w *world) checkOrder(c *Container) {
 			w.t.Fatalf("%s started before %s was through: %+v", c.Name, init.Name, latest)
 		}
 	}
+}
+
+// initialized reports whether a regular container ran in this sandbox, under any attempt: from then on a sidecar and a
+// regular container that both ended come back independently of each other.
+func (w *world) initialized() bool {
+	for i := range w.f.Containers {
+		k := &w.f.Containers[i]
+		regular := slices.ContainsFunc(w.f.Pod.Spec.Containers, func(c v1.Container) bool { return c.Name == k.Name })
+		if regular && k.Sandbox == w.f.sandbox().Attempt && !k.Started.IsZero() {
+			return true
+		}
+	}
+	return false
 }
 
 func (w *world) exit(id string, code int) {
