@@ -64,7 +64,12 @@ func (l *loopback) RoundTrip(r *http.Request) (*http.Response, error) {
 	go func() {
 		defer cancel()
 		defer func() {
-			if p := recover(); p != nil {
+			if p := recover(); p == http.ErrAbortHandler {
+				// The usual way of a handler to say that its answer is not complete.
+				w.WriteHeader(http.StatusInternalServerError)
+				pw.CloseWithError(io.ErrUnexpectedEOF)
+				return
+			} else if p != nil {
 				w.WriteHeader(http.StatusInternalServerError)
 				pw.CloseWithError(fmt.Errorf("handler of %s %s panicked: %v\n%s", r.Method, r.URL.Path, p, debug.Stack()))
 				return
