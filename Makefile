@@ -43,13 +43,14 @@ setup: ## Install and start what building, running and testing need
 run: setup build ## Start skiff, apply examples/hello, print the URL that answers
 	@.ci/with-engine .ci/hello
 
-build: node ## Build bin/skiff
+# Two programs: skiff, which people type, and skiffd, the cluster itself, which skiff starts and looks for beside itself.
+build: node ## Build bin/skiff and bin/skiffd
 	@mkdir -p bin
-	$(GO) build -ldflags '$(LDFLAGS)' -o bin/skiff$(EXE) ./cmd/skiff
+	$(GO) build -ldflags '$(LDFLAGS)' -o bin/ ./cmd/skiff ./cmd/skiffd
 
-# The helper runs in containers, so it is Linux whatever the host is, and the binary carries
+# The helper runs in containers, so it is Linux whatever the host is, and skiffd carries
 # both architectures. The archives are only touched when they change: the build cache goes by them.
-node: ## Build the container helper that is embedded in skiff
+node: ## Build the container helper that is embedded in skiffd
 	@.ci/node $(EMBEDDED) $(NODE_ARCHES)
 
 test: setup build ## Run every test, those on the real engine included
@@ -74,7 +75,7 @@ docs: build ## Regenerate docs/cli.md and the man pages from the commands
 	@bin/skiff docs markdown > docs/cli.md
 	@bin/skiff docs man bin/man
 
-install: build ## Install bin/skiff for this user (see install.sh --help)
+install: build ## Install skiff for this user (see install.sh --help)
 	@./install.sh --binary bin/skiff$(EXE)
 
 clean: ## Remove what the build made

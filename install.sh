@@ -5,7 +5,8 @@
 #        ./install.sh --uninstall [--prefix DIR]
 #
 #   --prefix DIR      install DIR/bin/skiff (default: /usr/local for root, ~/.local for others; env PREFIX)
-#   --binary FILE     install this binary (default: bin/skiff beside this script, built when it is not there)
+#   --binary FILE     install this skiff, and the skiffd beside it (default: bin/skiff beside this script, built when
+#                     it is not there)
 #   --no-completion   leave shell completion and man pages out
 #   --uninstall       remove what an earlier run installed; clusters and their state stay (skiff delete --all-profiles)
 #   --dry-run         say what would be done
@@ -45,6 +46,8 @@ if [ -z "$prefix" ]; then
   if [ "$(id -u)" = 0 ]; then prefix=/usr/local; else prefix=$HOME/.local; fi
 fi
 target=$prefix/bin/skiff
+# The daemon's program: skiff looks for it here, and nobody types it.
+daemon_target=$prefix/libexec/skiff/skiffd
 bash_file=$prefix/share/bash-completion/completions/skiff
 zsh_file=$prefix/share/zsh/site-functions/_skiff
 fish_file=$prefix/share/fish/vendor_completions.d/skiff.fish
@@ -52,7 +55,7 @@ man_dir=$prefix/share/man/man1
 
 if [ "$uninstall" = yes ]; then
   [ -e "$target" ] || say "nothing is installed at $target"
-  $run rm -f "$target" "$bash_file" "$zsh_file" "$fish_file"
+  $run rm -f "$target" "$daemon_target" "$bash_file" "$zsh_file" "$fish_file"
   for page in "$man_dir"/skiff.1 "$man_dir"/skiff-*.1; do
     [ ! -e "$page" ] || $run rm -f "$page"
   done
@@ -68,8 +71,14 @@ if [ -z "$binary" ]; then
     make -C "$here" build
   fi
 fi
-[ -f "$binary" ] || die "$binary does not exist"
+daemon=$(dirname "$binary")/skiffd
+for file in "$binary" "$daemon"; do
+  [ -f "$file" ] || die "$file does not exist"
+done
 "$binary" version --client >/dev/null 2>&1 || die "$binary does not run on this machine"
+version=$("$binary" version --client | awk 'NR == 1 { print $2 }')
+daemon_version=$("$daemon" --version 2>/dev/null) || die "$daemon does not run on this machine"
+[ "$version" = "$daemon_version" ] || die "$binary is $version and $daemon is $daemon_version; build or fetch both again"
 
 # place SOURCE TARGET MODE replaces the target in one step: the old skiff may be running.
 place() {
@@ -83,8 +92,9 @@ place() {
   mv -f "$2.new" "$2"
 }
 
+place "$daemon" "$daemon_target" 755
 place "$binary" "$target" 755
-say "installed $target ($("$binary" version --client | awk 'NR == 1 { print $2 }'))"
+say "installed $target and $daemon_target ($version)"
 
 if [ "$completion" = yes ]; then
   scratch=$(mktemp -d)

@@ -5,9 +5,10 @@ import (
 	"os"
 
 	"skiff.local/skiff/cmd/cli"
+	"skiff.local/skiff/local/client"
 )
 
 // version is stamped by the linker (see the Makefile).
-var version = "0.1.0-dev"
+var version = client.Unstamped
 
 func main() { os.Exit(cli.Main(os.Args[1:], version)) }

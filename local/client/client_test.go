@@ -98,8 +98,8 @@ func TestAnAnswerKeepsTheDaemonsReason(t *testing.T) {
 }
 
 func TestStartOptionsBecomeTheDaemonsFlags(t *testing.T) {
-	got := StartOptions{APIPort: 7000, Subnet: "10.9.0.0/16", Nodes: 3, Bind: "0.0.0.0", Restore: true, Verbosity: 2, WaitDNS: true}.args(testProfile(t))
-	want := "daemon run --profile blue --api-port 7000 --subnet 10.9.0.0/16 --nodes 3 --bind 0.0.0.0 --restore --verbosity 2"
+	got := StartOptions{APIPort: 7000, Subnet: "10.9.0.0/16", Nodes: 3, Bind: "0.0.0.0", Restore: true, Verbosity: 2, WaitDNS: true, Version: "1.2.0"}.Args(testProfile(t))
+	want := "--client-version 1.2.0 --profile blue --api-port 7000 --subnet 10.9.0.0/16 --nodes 3 --bind 0.0.0.0 --restore --verbosity 2"
 	if strings.Join(got, " ") != want {
 		t.Errorf("args = %v", got)
 	}

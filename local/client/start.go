@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -34,15 +33,19 @@ type StartOptions struct {
 	Bind string
 	// Restore puts the last good copy of the store in the place of a damaged one first.
 	Restore bool
-	// Version is the caller's; it is only told to the user when the daemon's differs.
+	// Version is the caller's; the daemon's program refuses to run for a skiff of another release.
 	Version string
 	// Verbosity is passed on to the daemon's log.
 	Verbosity int
 }
 
-// args are the flags of `skiff daemon run`.
-func (o StartOptions) args(p *profile.Profile) []string {
-	args := []string{"daemon", "run", "--profile", p.Name}
+// Args are the arguments of the daemon's program.
+func (o StartOptions) Args(p *profile.Profile) []string {
+	var args []string
+	if o.Version != "" {
+		args = append(args, "--"+VersionFlag, o.Version) // first: it is looked at before the rest
+	}
+	args = append(args, "--profile", p.Name)
 	if o.APIPort != 0 {
 		args = append(args, "--api-port", strconv.Itoa(o.APIPort))
 	}
@@ -110,20 +113,20 @@ func Ensure(ctx context.Context, p *profile.Profile, o StartOptions, progress fu
 // spawn starts the daemon's process, detached from this one, and follows its events until the phase the caller waits
 // for. The daemon closes its standard output when it is ready, so the pipe's end tells a crash from a long start.
 func spawn(ctx context.Context, p *profile.Profile, o StartOptions, progress func(Event)) error {
+	program, err := Program()
+	if err != nil {
+		return err
+	}
 	if err := p.MakeDir(); err != nil {
 		return &Failure{Reason: ReasonHome, Message: err.Error(), Hint: "set " + profile.EnvHome + " to a folder you can write to"}
 	}
-	executable, err := os.Executable()
-	if err != nil {
-		return fmt.Errorf("find the skiff binary: %w", err)
-	}
-	log, err := openLog(p.LogPath())
+	log, err := os.OpenFile(p.LogPath(), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
 		return &Failure{Reason: ReasonHome, Message: fmt.Sprintf("open the daemon's log: %v", err), Hint: "set " + profile.EnvHome + " to a folder you can write to"}
 	}
 	defer log.Close()
 
-	command := exec.Command(executable, o.args(p)...)
+	command := exec.Command(program, o.Args(p)...)
 	command.Dir = p.Dir
 	command.Env = append(os.Environ(), profile.EnvHome+"="+filepath.Dir(p.Dir))
 	command.Stderr = log
@@ -172,16 +175,4 @@ func follow(output io.Reader, until Phase, progress func(Event), p *profile.Prof
 		Message: fmt.Sprintf("the daemon of profile %q ended before it was ready", p.Name),
 		Hint:    "its last words are in " + p.LogPath(),
 	}
-}
-
-// logLimit is when a start moves the log aside. Chosen.
-const logLimit = 10 << 20
-
-func openLog(path string) (*os.File, error) {
-	if info, err := os.Stat(path); err == nil && info.Size() > logLimit {
-		if err := os.Rename(path, path+".1"); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, err
-		}
-	}
-	return os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 }

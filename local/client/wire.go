@@ -46,6 +46,8 @@ const (
 	ReasonStoreDamaged     Reason = "StoreDamaged"
 	ReasonInvalid          Reason = "Invalid"
 	ReasonTimeout          Reason = "Timeout"
+	// ReasonProgram is for a daemon's program that is missing, or of another release than skiff.
+	ReasonProgram Reason = "Program"
 )
 
 // Failure is an error that crosses from the daemon to a verb: what happened, and the next thing to try.

@@ -16,6 +16,7 @@ import (
 
 	"skiff.local/skiff/cmd/cli/env"
 	"skiff.local/skiff/cmd/cli/exit"
+	"skiff.local/skiff/local/client"
 	"skiff.local/skiff/local/profile"
 )
 
@@ -87,9 +88,9 @@ func describe(e *env.Env) (service, error) {
 	if err != nil {
 		return service{}, err
 	}
-	executable, err := os.Executable()
+	program, err := client.Program()
 	if err != nil {
-		return service{}, fmt.Errorf("find the skiff binary: %w", err)
+		return service{}, err
 	}
 	home, err := os.UserHomeDir()
 	if err != nil {
@@ -101,14 +102,14 @@ func describe(e *env.Env) (service, error) {
 		if config == "" {
 			config = filepath.Join(home, ".config")
 		}
-		return systemd(p, executable, config), nil
+		return systemd(p, program, config), nil
 	case "darwin":
-		return launchd(p, executable, home), nil
+		return launchd(p, program, home), nil
 	}
 	return service{}, exit.With(exit.General, fmt.Errorf("skiff can't be a service on %s", runtime.GOOS), "every verb that needs the daemon starts it")
 }
 
-func systemd(p *profile.Profile, executable, config string) service {
+func systemd(p *profile.Profile, program, config string) service {
 	unit := p.Context() + ".service"
 	return service{
 		path:     filepath.Join(config, "systemd", "user", unit),
@@ -117,7 +118,7 @@ func systemd(p *profile.Profile, executable, config string) service {
 Description=skiff, a local Kubernetes (profile %s)
 
 [Service]
-ExecStart=%s daemon run --profile %s
+ExecStart=%s --profile %s
 Environment=%s
 Restart=on-failure
 RestartSec=2
@@ -128,7 +129,7 @@ StandardError=append:%s
 
 [Install]
 WantedBy=default.target
-`, p.Name, systemdQuote(executable), p.Name, systemdQuote(profile.EnvHome+"="+filepath.Dir(p.Dir)), p.LogPath()),
+`, p.Name, systemdQuote(program), p.Name, systemdQuote(profile.EnvHome+"="+filepath.Dir(p.Dir)), p.LogPath()),
 		enable:  [][]string{{"systemctl", "--user", "daemon-reload"}, {"systemctl", "--user", "enable", "--now", unit}},
 		disable: [][]string{{"systemctl", "--user", "disable", "--now", unit}},
 	}
@@ -140,7 +141,7 @@ func systemdQuote(s string) string {
 	return `"` + s + `"`
 }
 
-func launchd(p *profile.Profile, executable, home string) service {
+func launchd(p *profile.Profile, program, home string) service {
 	label := "local.skiff." + p.Name
 	path := filepath.Join(home, "Library", "LaunchAgents", label+".plist")
 	return service{
@@ -151,7 +152,7 @@ func launchd(p *profile.Profile, executable, home string) service {
 <plist version="1.0"><dict>
   <key>Label</key><string>%s</string>
   <key>ProgramArguments</key><array>
-    <string>%s</string><string>daemon</string><string>run</string><string>--profile</string><string>%s</string>
+    <string>%s</string><string>--profile</string><string>%s</string>
   </array>
   <key>EnvironmentVariables</key><dict><key>%s</key><string>%s</string></dict>
   <key>RunAtLoad</key><true/>
@@ -159,7 +160,7 @@ func launchd(p *profile.Profile, executable, home string) service {
   <key>AbandonProcessGroup</key><true/>
   <key>StandardErrorPath</key><string>%s</string>
 </dict></plist>
-`, escape(label), escape(executable), escape(p.Name), profile.EnvHome, escape(filepath.Dir(p.Dir)), escape(p.LogPath())),
+`, escape(label), escape(program), escape(p.Name), profile.EnvHome, escape(filepath.Dir(p.Dir)), escape(p.LogPath())),
 		enable:  [][]string{{"launchctl", "load", "-w", path}},
 		disable: [][]string{{"launchctl", "unload", "-w", path}},
 	}

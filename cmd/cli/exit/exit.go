@@ -30,6 +30,7 @@ const (
 	Manifest         Code = 10  // a manifest can't be read or was refused
 	Unwell           Code = 11  // it runs, but something is not well (status, doctor)
 	AlreadyRunning   Code = 12  // another daemon of the profile holds the lock
+	Program          Code = 13  // skiffd is missing, or of another release than skiff
 	Interrupted      Code = 130 // Ctrl-C, as shells report it
 )
 
@@ -115,6 +116,8 @@ func OfReason(r client.Reason) Code {
 		return NotRunning
 	case client.ReasonInvalid:
 		return Usage
+	case client.ReasonProgram:
+		return Program
 	case client.ReasonTimeout:
 		return Timeout
 	}

@@ -53,7 +53,7 @@ func TestTheDocumentedTableIsComplete(t *testing.T) {
 		n, _ := strconv.Atoi(m[1])
 		documented[Code(n)] = true
 	}
-	for _, c := range []Code{OK, General, Usage, NoEngine, EnginePermission, EngineTooOld, Home, PortInUse, NotRunning, Timeout, Manifest, Unwell, AlreadyRunning, Interrupted} {
+	for _, c := range []Code{OK, General, Usage, NoEngine, EnginePermission, EngineTooOld, Home, PortInUse, NotRunning, Timeout, Manifest, Unwell, AlreadyRunning, Program, Interrupted} {
 		if !documented[c] {
 			t.Errorf("docs/exit-codes.md lacks %d", c)
 		}

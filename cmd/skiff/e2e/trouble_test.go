@@ -33,6 +33,8 @@ func TestTroubleIsSaidClearly(t *testing.T) {
 		"no engine":                         {[]string{"start"}, []string{"DOCKER_HOST=unix:///nowhere/docker.sock"}, 3, []string{"/nowhere/docker.sock"}},
 		"a taken port":                      {[]string{"start", "--api-port", port}, nil, 7, []string{port}},
 		"an unusable home":                  {[]string{"start"}, []string{"SKIFF_HOME=" + filepath.Join(file, "home")}, 6, []string{"SKIFF_HOME"}},
+		"no daemon's program":               {[]string{"start"}, []string{"SKIFFD=/nowhere/skiffd"}, 13, []string{"/nowhere/skiffd", "SKIFFD"}},
+		"a daemon of another release":       {[]string{"start"}, []string{"SKIFFD=" + anotherRelease(t)}, 13, []string{"0.0.1", "not of one release"}},
 		"a bad profile name":                {[]string{"start", "-p", "Not_A_Name"}, nil, 2, []string{"Not_A_Name"}},
 		"a verb that is no verb":            {[]string{"strat"}, nil, 2, []string{`no verb "strat"`, "skiff start"}},
 		"an unknown flag":                   {[]string{"start", "--frobnicate"}, nil, 2, []string{"--frobnicate", "skiff start --help"}},
@@ -64,6 +66,17 @@ func TestTroubleIsSaidClearly(t *testing.T) {
 			_ = tryIn(t, "", env, shared.bin, "delete", "--yes")
 		})
 	}
+}
+
+// anotherRelease is the real skiffd, told that a skiff of another release starts it.
+func anotherRelease(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "skiffd")
+	script := fmt.Sprintf("#!/bin/sh\nshift 2\nexec '%s' --client-version 0.0.1 \"$@\"\n", filepath.Join(filepath.Dir(shared.bin), "skiffd"))
+	if err := os.WriteFile(path, []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 func TestAnImageThatIsNowhereIsExplained(t *testing.T) {
