@@ -223,15 +223,23 @@ func (p *policing) guardLocked(uid types.UID) *guard {
 
 // failing is told when a pod's policy is not enforced.
 func (p *policing) failing(uid types.UID, err error) {
-	pods, listErr := p.pods.List(labels.Everything())
-	if listErr != nil {
-		return
+	if pod := p.podOf(uid); pod != nil {
+		p.recorder.Eventf(pod, corev1.EventTypeWarning, "NetworkPolicyNotEnforced", "NetworkPolicies are not enforced for this pod: %v", err)
+	}
+}
+
+// podOf is the pod with this identity, or nil when there is none any more.
+func (p *policing) podOf(uid types.UID) *corev1.Pod {
+	pods, err := p.pods.List(labels.Everything())
+	if err != nil {
+		return nil
 	}
 	for _, pod := range pods {
 		if pod.UID == uid {
-			p.recorder.Eventf(pod, corev1.EventTypeWarning, "NetworkPolicyNotEnforced", "NetworkPolicies are not enforced for this pod: %v", err)
+			return pod
 		}
 	}
+	return nil
 }
 
 // complain makes an event of what has no meaning in a policy, once for as long as it lasts.
@@ -252,15 +260,19 @@ func (p *policing) complain(problems []policy.Problem) {
 	p.told = now
 }
 
-// unenforced lists the pods whose policies are not in force, for the status.
-func (p *policing) unenforced() map[types.UID]error {
+// unenforced lists why the policies of pods are not in force, by the pods' namespaces and names.
+func (p *policing) unenforced() map[types.NamespacedName]error {
 	p.mu.Lock()
 	guards := maps.Clone(p.guards)
 	p.mu.Unlock()
-	out := map[types.UID]error{}
+	out := map[types.NamespacedName]error{}
 	for uid, g := range guards {
-		if err := g.trouble(); err != nil {
-			out[uid] = err
+		err := g.trouble()
+		if err == nil {
+			continue
+		}
+		if pod := p.podOf(uid); pod != nil {
+			out[types.NamespacedName{Namespace: pod.Namespace, Name: pod.Name}] = err
 		}
 	}
 	return out

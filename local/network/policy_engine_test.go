@@ -65,7 +65,7 @@ func TestNetworkPoliciesAreEnforced(t *testing.T) {
 	becomes(other, service, true)
 
 	t.Run("ingress", func(t *testing.T) {
-		apply("db", `{podSelector: {matchLabels: {app: db}}, ingress: [{from: [{podSelector: {matchLabels: {app: web}}}], ports: [{port: 8080}]}]}`)
+		apply("db", `{podSelector: {matchLabels: {app: db}}, ingress: [{from: [{podSelector: {matchLabels: {app: web}}}, {ipBlock: {cidr: 203.0.113.0/24, except: [203.0.113.7/32]}}], ports: [{port: 8080}, {port: 8443}, {protocol: UDP, port: 9091}]}]}`)
 		networktest.Eventually(t, 5*time.Second, func() string {
 			if reaches(other, direct) {
 				return "a pod that is not let through gets through"

@@ -69,8 +69,8 @@ func (n *Network) Status() Status {
 		}
 	}
 	if police != nil {
-		for uid, err := range police.unenforced() {
-			add(Problem{Object: "pod/" + string(uid), Reason: "NetworkPolicyNotEnforced", Message: err.Error()})
+		for pod, err := range police.unenforced() {
+			add(Problem{Object: "pod/" + pod.String(), Reason: "NetworkPolicyNotEnforced", Message: err.Error()})
 		}
 	}
 	if ports != nil {

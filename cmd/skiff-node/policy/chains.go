@@ -57,14 +57,14 @@ func (w writer) rule(c *nftables.Chain, parts ...[]expr.Any) {
 // isolate fills a chain with what an Isolation lets through, and drops the rest. What it lets through goes back to where
 // the chain was called from.
 func (w writer) isolate(c *nftables.Chain, i *relayproto.Isolation, peer side) error {
-	for _, a := range i.Allow {
+	for n, a := range i.Allow {
 		var from []expr.Any
 		switch {
 		case a.AnyPeer:
 		case len(a.Peers) == 0:
 			continue
 		default:
-			set, err := w.ranges(a.Peers)
+			set, err := w.ranges(fmt.Sprintf("%s-peers-%d", c.Name, n), a.Peers)
 			if err != nil {
 				return err
 			}
@@ -84,8 +84,10 @@ func (w writer) isolate(c *nftables.Chain, i *relayproto.Isolation, peer side) e
 	return nil
 }
 
-func (w writer) ranges(peers []relayproto.AddrRange) (*nftables.Set, error) {
-	set := &nftables.Set{Table: w.table, Anonymous: true, Constant: true, Interval: true, KeyType: nftables.TypeIPAddr}
+// ranges makes a set of peers. It has a name because a rule per port looks into it: the kernel binds an anonymous set to a
+// single rule, and answers EBUSY to a second one.
+func (w writer) ranges(name string, peers []relayproto.AddrRange) (*nftables.Set, error) {
+	set := &nftables.Set{Table: w.table, Name: name, Constant: true, Interval: true, KeyType: nftables.TypeIPAddr}
 	var elements []nftables.SetElement
 	for _, p := range peers {
 		first := p.First.As4()
