@@ -1,0 +1,41 @@
+package daemon
+
+import (
+	"log/slog"
+	"runtime"
+	"testing"
+)
+
+func TestOnlyAQuietDaemonThatHoldsTooMuchShrinks(t *testing.T) {
+	const mb = 1 << 20
+	for _, c := range []struct {
+		name        string
+		before, now heap
+		want        bool
+	}{
+		{"quiet, after much work", heap{allocated: 900 * mb}, heap{allocated: 901 * mb, live: 60 * mb, held: 180 * mb}, true},
+		{"still working", heap{allocated: 900 * mb}, heap{allocated: 990 * mb, live: 60 * mb, held: 180 * mb}, false},
+		{"quiet and small already", heap{allocated: 900 * mb}, heap{allocated: 901 * mb, live: 60 * mb, held: 70 * mb}, false},
+	} {
+		if got := canShrink(c.before, c.now); got != c.want {
+			t.Errorf("%s: %v", c.name, got)
+		}
+	}
+}
+
+// The names of metrics are strings: a wrong one would read as nothing at all, or panic.
+func TestTheHeapIsReadAndShrinks(t *testing.T) {
+	kept := make([]byte, 64<<20)
+	for i := 0; i < len(kept); i += 4096 {
+		kept[i] = 1
+	}
+	before := readHeap()
+	if before.allocated < 64<<20 || before.held < 64<<20 {
+		t.Fatalf("64 MB are not seen: %+v", before)
+	}
+	runtime.KeepAlive(kept)
+	shrink(slog.New(slog.DiscardHandler))
+	if after := readHeap(); after.held > before.held-32<<20 || after.live > before.live+32<<20 {
+		t.Errorf("after %+v, before %+v", after, before)
+	}
+}
