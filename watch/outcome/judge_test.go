@@ -105,8 +105,12 @@ func TestCrashesOfOneEndAreOne(t *testing.T) {
 	ended := "{exitCode: 1, finishedAt: '2026-01-01T00:00:00Z'}"
 	first := Crashes(pod(t, "{containerStatuses: [{name: c, image: x, state: {terminated: "+ended+"}}]}"))
 	clean := Crashes(pod(t, "{containerStatuses: [{name: c, image: x, state: {terminated: {exitCode: 0}}}]}"))
-	if len(first) != 1 || len(clean) != 0 {
-		t.Fatalf("crashes: %v, clean: %v", first, clean)
+	again := Crashes(pod(t, "{containerStatuses: [{name: c, image: x, restartCount: 1, state: {running: {}}, lastState: {terminated: "+ended+"}}]}"))
+	if len(first) != 1 || len(clean) != 0 || len(again) != 1 {
+		t.Fatalf("crashes: %v, clean: %v, again: %v", first, clean, again)
+	}
+	if first[0].Ended != again[0].Ended {
+		t.Errorf("an end is told twice, as %q and as %q once the container started again", first[0].Ended, again[0].Ended)
 	}
 }
 

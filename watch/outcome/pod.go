@@ -136,7 +136,8 @@ func Crashes(pod *corev1.Pod) []Crash {
 			message += ": " + strings.TrimSpace(ended.Message)
 		}
 		crashes = append(crashes, Crash{Container: status.Name, Message: message, Previous: previous,
-			Ended: fmt.Sprintf("%s/%s/%d/%s", pod.UID, status.Name, status.RestartCount, ended.FinishedAt.Format("150405"))})
+			// Not the restart count: it grows when the container starts again, and this end becomes its last one.
+			Ended: fmt.Sprintf("%s/%s/%s/%d", pod.UID, status.Name, ended.ContainerID, ended.FinishedAt.Unix())})
 	}
 	return crashes
 }
