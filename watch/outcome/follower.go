@@ -261,6 +261,9 @@ func (t *track) advance(verdict Verdict, pods []*corev1.Pod, now time.Time) sayi
 		says.events = append(says.events, event.Event{Type: event.Progress, Object: &ref, Message: verdict.Message})
 	}
 	for _, pod := range pods {
+		if formerRevision(t.object, pod) {
+			continue // its log is about what was changed since
+		}
 		for _, crash := range Crashes(pod) {
 			if !t.crashes[crash.Ended] {
 				t.crashes[crash.Ended] = true
@@ -269,6 +272,9 @@ func (t *track) advance(verdict Verdict, pods []*corev1.Pod, now time.Time) sayi
 		}
 	}
 	trouble, pod := worst(pods)
+	if pod != nil && trouble.Certain && formerRevision(t.object, pod) {
+		trouble = heldBack(trouble, pod)
+	}
 	e := event.Event{Type: event.Waiting, Object: &ref, Message: verdict.Message}
 	certain := verdict.State == Failed
 	key := e.Message

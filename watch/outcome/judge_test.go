@@ -2,6 +2,8 @@ package outcome
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -10,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
+	"skiff.local/skiff/watch/event"
 	"skiff.local/skiff/watch/plan"
 )
 
@@ -153,6 +156,26 @@ func TestAdvanceSaysNewsOnly(t *testing.T) {
 	} {
 		if got := says(step.at, step.v, step.p); got != step.want {
 			t.Errorf("step %d: said %q, want %q", i, got, step.want)
+		}
+	}
+}
+
+func TestABrokenPodThatKeepsAStatefulSetsRepairBackIsNamed(t *testing.T) {
+	set := object(t, "{apiVersion: apps/v1, kind: StatefulSet, metadata: {name: db, generation: 2}, status: {observedGeneration: 2, updateRevision: new}}")
+	broken := "{initContainerStatuses: [{name: init, image: x, restartCount: 2, state: {waiting: {reason: CrashLoopBackOff}}, lastState: {terminated: {exitCode: 1}}}]}"
+	for revision, want := range map[string]struct {
+		crashes int
+		hint    bool
+	}{"old": {0, true}, "new": {1, false}} {
+		p := pod(t, broken)
+		p.Name, p.Labels = "db-0", map[string]string{"controller-revision-hash": revision}
+		tr := &track{object: set, ref: plan.Ref{Kind: "StatefulSet", Name: "db"}, since: time.Unix(1000, 0), crashes: map[string]bool{}}
+		s := tr.advance(Verdict{Progressing, "0 of 1 pods ready"}, []*corev1.Pod{p}, time.Unix(1001, 0))
+		hint := slices.ContainsFunc(s.events, func(e event.Event) bool {
+			return e.Type == event.Waiting && strings.Contains(e.Message, "delete pod db-0 to get the new one")
+		})
+		if len(s.crashes) != want.crashes || hint != want.hint {
+			t.Errorf("a pod of the %s revision: %d crashes, events %+v", revision, len(s.crashes), s.events)
 		}
 	}
 }
