@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"os"
 
 	"skiff.local/skiff/local/apiserver"
 	"skiff.local/skiff/local/apiserver/pki"
@@ -17,6 +18,7 @@ import (
 func (d *daemon) newNetwork(subnet netip.Prefix) (*network.Network, error) {
 	config := network.Config{
 		Engine: d.engine, Profile: d.profile.Name, Home: d.profile.Dir, Subnet: subnet, ClusterDomain: clusterDomain, Logger: d.log,
+		ForceRelay: os.Getenv(network.EnvDial) == "relay",
 	}
 	if d.bind() != "" {
 		address, err := netip.ParseAddr(d.bind())

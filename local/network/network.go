@@ -29,6 +29,10 @@ type Engine interface {
 	StartExec(ctx context.Context, id string, spec docker.ExecSpec, stderr io.Writer) (docker.Session, error)
 }
 
+// EnvDial set to "relay" makes the daemon carry every connection to pods through the relay, as with an engine on another
+// machine: for an engine whose addresses are also those of somebody else in the daemon's network, and to compare.
+const EnvDial = "SKIFF_DIAL"
+
 // Config says which network to run.
 type Config struct {
 	Engine  Engine

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -30,6 +31,10 @@ type bench struct {
 	idle    time.Duration
 	report  report
 
+	probe    string                  // the probe's image, once it is loaded
+	extraEnv []string                // of commands, besides the usual
+	atEnd    []func(context.Context) // cleanup, last first
+
 	engine *docker.Engine
 	client kubernetes.Interface
 }
@@ -40,7 +45,7 @@ func main() {
 	flag.StringVar(&b.kubectl, "kubectl", os.Getenv("SKIFF_TEST_KUBECTL"), "a stock kubectl to compare with")
 	flag.IntVar(&b.rounds, "rounds", 7, "how often each figure is taken; the median counts")
 	flag.DurationVar(&b.idle, "idle", 30*time.Second, "how long the idle daemon is watched")
-	only := flag.String("only", "", "comma-separated sections: start, memory, pods, fleet, loop, cli")
+	only := flag.String("only", "", "comma-separated sections: start, memory, pods, fleet, loop, cli, clusterip, nodeport, ingress, dns, services, rollouts")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -63,6 +68,11 @@ func (b *bench) run(ctx context.Context, only string) (err error) {
 	}
 	defer b.engine.Close()
 	defer func() {
+		for _, clean := range slices.Backward(b.atEnd) {
+			clean(context.WithoutCancel(ctx))
+		}
+	}()
+	defer func() {
 		// Without the caller's context: an interrupted run cleans up as well.
 		if _, cleanErr := b.skiff(context.WithoutCancel(ctx), "delete", "--yes"); err == nil {
 			err = cleanErr
@@ -73,6 +83,7 @@ func (b *bench) run(ctx context.Context, only string) (err error) {
 		run  func(context.Context) error
 	}{
 		{"start", b.start}, {"memory", b.memory}, {"pods", b.pods}, {"fleet", b.fleet}, {"loop", b.loop}, {"cli", b.cli},
+		{"clusterip", b.clusterIP}, {"nodeport", b.nodePort}, {"ingress", b.ingress}, {"dns", b.dns}, {"services", b.services}, {"rollouts", b.rollouts},
 	}
 	if _, err := b.skiff(ctx, "start"); err != nil {
 		return err
@@ -105,7 +116,7 @@ func (b *bench) connect() error {
 }
 
 func (b *bench) env() []string {
-	return append(os.Environ(),
+	return append(append(os.Environ(), b.extraEnv...),
 		profile.EnvHome+"="+b.home, profile.EnvProfile+"="+b.profile.Name,
 		"KUBECONFIG="+filepath.Join(b.home, "kubeconfig"), "NO_COLOR=1")
 }

@@ -4,16 +4,11 @@
 package networktest
 
 import (
-	"archive/tar"
 	"bytes"
 	"context"
-	"io"
 	"log/slog"
 	"net/netip"
 	"os"
-	"os/exec"
-	"path/filepath"
-	goruntime "runtime"
 	"strings"
 	"testing"
 	"time"
@@ -25,6 +20,7 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 
 	"skiff.local/skiff/local/network"
+	"skiff.local/skiff/local/network/networktest/probeimage"
 	"skiff.local/skiff/runtime/docker"
 	"skiff.local/skiff/runtime/image"
 	"skiff.local/skiff/runtime/runtimetest"
@@ -220,33 +216,13 @@ func (p *Pod) Probe(args ...string) string {
 
 func probeImage(t testing.TB, eng *docker.Engine) string {
 	t.Helper()
-	_, here, _, _ := goruntime.Caller(0)
-	binary := filepath.Join(t.TempDir(), "probe")
-	info, err := eng.Info(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	build := exec.Command("go", "build", "-ldflags=-s -w", "-o", binary, "./probe")
-	build.Dir = filepath.Dir(here)
-	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+info.Architecture)
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build the probe: %v\n%s", err, out)
-	}
-	body, err := os.ReadFile(binary)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var layer bytes.Buffer
-	w := tar.NewWriter(&layer)
-	w.WriteHeader(&tar.Header{Name: "probe", Mode: 0o755, Size: int64(len(body))})
-	w.Write(body)
-	w.Close()
 	ref := "skiff.local/" + runtimetest.UniqueName("probe") + ":1"
-	if _, err := eng.ImportImage(t.Context(), io.Reader(&layer), docker.ImportOptions{Ref: ref}); err != nil {
+	remove, err := probeimage.Load(t.Context(), eng, ref)
+	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := eng.RemoveImage(context.WithoutCancel(t.Context()), ref, docker.RemoveImageOptions{Force: true, PruneChildren: true}); err != nil {
+		if err := remove(context.WithoutCancel(t.Context())); err != nil {
 			t.Errorf("remove the probe's image: %v", err)
 		}
 	})

@@ -42,6 +42,22 @@ func (r Result) Percentile(p float64) time.Duration {
 	return r.Latency[min(len(r.Latency)-1, int(p/100*float64(len(r.Latency))))]
 }
 
+// A Summary is a Result without each request's latency.
+type Summary struct {
+	Requests, Failed int
+	PerSecond        float64
+	P50, P99         time.Duration
+	Errors           map[string]int
+}
+
+// Summary sums up.
+func (r Result) Summary() Summary {
+	return Summary{
+		Requests: r.Requests, Failed: r.Failed, PerSecond: float64(r.Requests) / r.Took.Seconds(),
+		P50: r.Percentile(50), P99: r.Percentile(99), Errors: r.Errors,
+	}
+}
+
 // String is the result in one line.
 func (r Result) String() string {
 	s := fmt.Sprintf("%d requests, %d failed, %.0f/s, p50 %v, p99 %v", r.Requests, r.Failed,
@@ -61,7 +77,12 @@ func Run(ctx context.Context, o Options) Result {
 		clients.Go(func() { results[i] = client(ctx, o, i < o.Kept) })
 	}
 	clients.Wait()
-	total := Result{Errors: map[string]int{}, Took: time.Since(begin)}
+	return Merge(results, time.Since(begin))
+}
+
+// Merge is what several clients counted together.
+func Merge(results []Result, took time.Duration) Result {
+	total := Result{Errors: map[string]int{}, Took: took}
 	for _, r := range results {
 		total.Requests += r.Requests
 		total.Failed += r.Failed

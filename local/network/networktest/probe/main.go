@@ -18,11 +18,12 @@ import (
 
 func main() {
 	if len(os.Args) < 2 {
-		fail(errors.New("usage: probe serve | get | connect | resolve | udp | throughput | latency"))
+		fail(errors.New("usage: probe serve | get | connect | resolve | udp | api | throughput | latency | load | dns | outage | connects | nameserver"))
 	}
 	commands := map[string]func(args []string) error{
 		"serve": serve, "get": get, "connect": connect, "resolve": resolve, "udp": udp,
-		"throughput": throughput, "latency": latency, "api": api,
+		"throughput": throughput, "latency": latency, "api": api, "load": askFor, "dns": queries, "outage": outage,
+		"connects": connects, "nameserver": nameserver,
 	}
 	run, ok := commands[os.Args[1]]
 	if !ok {
@@ -182,56 +183,6 @@ func udp(args []string) error {
 		return err
 	}
 	fmt.Println(string(buf[:n]))
-	return nil
-}
-
-// throughput ADDR SECONDS: Mbit/s into a port that swallows.
-func throughput(args []string) error {
-	seconds, err := strconv.ParseFloat(args[1], 64)
-	if err != nil {
-		return err
-	}
-	conn, err := net.Dial("tcp4", args[0])
-	if err != nil {
-		return err
-	}
-	buf := make([]byte, 256<<10)
-	begin, sent := time.Now(), 0
-	for time.Since(begin).Seconds() < seconds {
-		n, err := conn.Write(buf)
-		if err != nil {
-			return err
-		}
-		sent += n
-	}
-	fmt.Printf("%.0f\n", float64(sent)*8/1e6/time.Since(begin).Seconds())
-	return nil
-}
-
-// latency ADDR N: microseconds of the median round trip on one connection.
-func latency(args []string) error {
-	n, err := strconv.Atoi(args[1])
-	if err != nil {
-		return err
-	}
-	conn, err := net.Dial("tcp4", args[0])
-	if err != nil {
-		return err
-	}
-	buf := []byte{0}
-	took := make([]time.Duration, n)
-	for i := range took {
-		begin := time.Now()
-		if _, err := conn.Write(buf); err != nil {
-			return err
-		}
-		if _, err := io.ReadFull(conn, buf); err != nil {
-			return err
-		}
-		took[i] = time.Since(begin)
-	}
-	sort.Slice(took, func(i, j int) bool { return took[i] < took[j] })
-	fmt.Printf("%.1f\n", float64(took[n/2].Nanoseconds())/1000)
 	return nil
 }
 
