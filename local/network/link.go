@@ -42,7 +42,7 @@ func (n *Network) connect(ctx context.Context, id string) error {
 	if err != nil {
 		return fmt.Errorf("connect to the relay: %w", err)
 	}
-	session, err := yamux.Client(wire, relayproto.SessionConfig())
+	session, err := yamux.Client(relayproto.Gather(wire), relayproto.SessionConfig())
 	if err != nil {
 		wire.Close()
 		return fmt.Errorf("connect to the relay: %w", err)

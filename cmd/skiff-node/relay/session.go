@@ -22,7 +22,7 @@ func (r *relay) serveSessions(ctx context.Context, socket net.Listener) {
 		if err != nil {
 			return
 		}
-		session, err := yamux.Server(conn, relayproto.SessionConfig())
+		session, err := yamux.Server(relayproto.Gather(conn), relayproto.SessionConfig())
 		if err != nil {
 			conn.Close()
 			continue
