@@ -1,0 +1,117 @@
+package e2e
+
+import (
+	"fmt"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// withNodes shows the engine as n nodes for one test.
+func withNodes(t *testing.T, n int) {
+	t.Helper()
+	ensureStarted(t)
+	skiff(t, "stop", "--keep-pods")
+	t.Cleanup(func() {
+		for _, args := range [][]string{{"stop", "--keep-pods"}, {"start", "--quiet", "--nodes=1"}} {
+			c := exec.Command(shared.bin, args...)
+			c.Env = shared.env
+			if out, err := c.CombinedOutput(); err != nil {
+				t.Errorf("skiff %v: %v: %s", args, err, out)
+			}
+		}
+	})
+	skiff(t, "start", "--quiet", fmt.Sprintf("--nodes=%d", n))
+}
+
+const spreadOut = `
+apiVersion: apps/v1
+kind: DaemonSet
+metadata: {name: everywhere}
+spec:
+  selector: {matchLabels: {app: everywhere}}
+  template:
+    metadata: {labels: {app: everywhere}}
+    spec: {terminationGracePeriodSeconds: 1, containers: [{name: c, image: "IMAGE:0.1"}]}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: apart}
+spec:
+  replicas: 3
+  selector: {matchLabels: {app: apart}}
+  template:
+    metadata: {labels: {app: apart}}
+    spec:
+      terminationGracePeriodSeconds: 1
+      affinity:
+        podAntiAffinity:
+          requiredDuringSchedulingIgnoredDuringExecution: [{topologyKey: kubernetes.io/hostname, labelSelector: {matchLabels: {app: apart}}}]
+      containers: [{name: c, image: "IMAGE:0.1"}]
+---
+apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata: {name: apart}
+spec: {minAvailable: 2, selector: {matchLabels: {app: apart}}}
+`
+
+func TestNodesAreDrainedAndFilledAgain(t *testing.T) {
+	withNodes(t, 3)
+	namespace(t, "nodes")
+	kubectl(t, "apply", "-f", file(t, "spread.yaml", spreadOut))
+	kubectl(t, "rollout", "status", "daemonset/everywhere", "--timeout=2m")
+	kubectl(t, "rollout", "status", "deployment/apart", "--timeout=2m")
+	nodes := strings.Fields(jsonpath(t, "{.items[*].metadata.name}", "nodes"))
+	on := func(app string) []string {
+		t.Helper()
+		names := strings.Fields(jsonpath(t, "{.items[*].spec.nodeName}", "pods", "-l", "app="+app))
+		slices.Sort(names)
+		return names
+	}
+	slices.Sort(nodes)
+	for _, app := range []string{"everywhere", "apart"} {
+		if got := on(app); !slices.Equal(got, nodes) || len(nodes) != 3 {
+			t.Fatalf("the pods of %s are on %v, of the nodes %v", app, got, nodes)
+		}
+	}
+
+	drain := func(node string, more ...string) result {
+		t.Helper()
+		return try(t, shared.kubectl, append([]string{"drain", node}, more...)...)
+	}
+	if r := drain(nodes[1]); r.code == 0 || !strings.Contains(r.errOut, "cannot delete DaemonSet-managed Pods") {
+		t.Errorf("a drain that does not know of the DaemonSet: %s", r)
+	}
+	if r := drain(nodes[1], "--ignore-daemonsets", "--timeout=90s"); r.code != 0 || !strings.Contains(r.out, "drained") {
+		t.Fatalf("%s", r)
+	}
+	kubectl(t, "wait", "pod", "-l", "app=apart", "--for=jsonpath={.status.conditions[?(@.type=='PodScheduled')].reason}=Unschedulable", "--field-selector=status.phase=Pending", "--timeout=60s")
+	eventuallyPrints(t, "didn't match pod anti-affinity rules", "get", "events", "--field-selector=reason=FailedScheduling")
+	if r := drain(nodes[2], "--ignore-daemonsets", "--timeout=3s"); r.code == 0 || !strings.Contains(r.out+r.errOut, "would violate the pod's disruption budget") {
+		t.Errorf("a drain against the disruption budget: %s", r)
+	}
+	if out := kubectl(t, "get", "nodes"); strings.Count(out, "SchedulingDisabled") != 2 {
+		t.Errorf("two nodes are cordoned:\n%s", out)
+	}
+	kubectl(t, "uncordon", nodes[1], nodes[2])
+	kubectl(t, "rollout", "status", "deployment/apart", "--timeout=2m")
+	if got := on("apart"); !slices.Equal(got, nodes) {
+		t.Errorf("after uncordon the pods are on %v", got)
+	}
+
+	kubectl(t, "taint", "node", nodes[0], "maintenance=yes:NoExecute")
+	eventually(t, slow, func() string {
+		if got := on("everywhere"); slices.Contains(got, nodes[0]) {
+			return fmt.Sprintf("the taint on %s evicts nobody: %v", nodes[0], got)
+		}
+		return ""
+	})
+	kubectl(t, "taint", "node", nodes[0], "maintenance-")
+	kubectl(t, "rollout", "status", "daemonset/everywhere", "--timeout=2m")
+
+	if out := kubectl(t, "top", "nodes"); strings.Count(out, "Mi ") < 3 {
+		t.Errorf("top nodes:\n%s", out)
+	}
+	eventuallyPrints(t, "everywhere-", "top", "pods", "--containers")
+}
