@@ -35,6 +35,7 @@ func TestKinds(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatal("no manifests", err)
 	}
+	sent := map[string]bool{}
 	for _, file := range files {
 		name := strings.TrimSuffix(filepath.Base(file), ".yaml")
 		t.Run(name, func(t *testing.T) {
@@ -48,6 +49,7 @@ func TestKinds(t *testing.T) {
 				}
 				fmt.Fprintf(&have, "%s\n", title)
 				lines := c.tryCreate(t, mapper, namespace, object)
+				sent[fmt.Sprint(object["apiVersion"], " ", object["kind"])] = true
 				if i == 0 {
 					base = lines
 				}
@@ -72,6 +74,29 @@ func TestKinds(t *testing.T) {
 			}
 		})
 	}
+	for _, kind := range c.creatableKinds(t) {
+		if !sent[kind] {
+			t.Errorf("no manifest of %s in testdata/kinds", kind)
+		}
+	}
+}
+
+// creatableKinds are all that the server has of its own and takes, in all their versions.
+func (c *testCluster) creatableKinds(t *testing.T) (kinds []string) {
+	t.Helper()
+	_, lists, err := c.client.Discovery().ServerGroupsAndResources()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range lists {
+		for _, r := range l.APIResources {
+			custom := strings.HasSuffix(l.GroupVersion, "example.com/v1") // other tests' kinds
+			if slices.Contains(r.Verbs, "create") && !strings.Contains(r.Name, "/") && !custom {
+				kinds = append(kinds, l.GroupVersion+" "+r.Kind)
+			}
+		}
+	}
+	return kinds
 }
 
 // unique are the parts of an answer that no two have in common: UIDs, hashes of keys, times and generated names.

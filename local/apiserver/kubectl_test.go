@@ -95,6 +95,7 @@ func TestStockKubectl(t *testing.T) {
 		{"", "auth whoami", []string{"kubernetes-admin", "system:masters"}, false},
 		{"", "get pods --as=jane", []string{`pods is forbidden: User "jane" cannot list resource "pods"`}, true},
 		{"", "get --raw /readyz?verbose", []string{"[+]ping ok", "readyz check passed"}, false},
+		{"", "get componentstatuses", []string{"controller-manager", "scheduler", "etcd-0", "Healthy", "ok"}, false},
 		{"", "get --raw /api/v1/namespaces/default", []string{`"name":"default"`}, false},
 
 		{"", "apply -f " + crd, []string{"customresourcedefinition.apiextensions.k8s.io/tables.kubectl.example.com created"}, false},
