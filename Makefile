@@ -62,7 +62,7 @@ test-short: ## Run the tests that need neither an engine nor a built binary
 e2e: setup build ## Run only the end-to-end tests; RUN=regexp picks some
 	@.ci/with-engine .ci/test --e2e $(if $(RUN),-run '$(RUN)')
 
-lint: ## Check formatting, vet, shell scripts, and that every platform compiles
+lint: ## Check formatting, vet, shell scripts, and types on every platform
 	@.ci/lint
 
 fmt: ## Format the Go code
