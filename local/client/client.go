@@ -88,6 +88,12 @@ func (c *Cluster) Status(ctx context.Context) (Status, error) {
 	return s, c.call(ctx, http.MethodGet, "status", nil, &s)
 }
 
+// answers fails when the daemon does not answer.
+func (c *Cluster) answers(ctx context.Context) error {
+	_, err := c.Status(ctx)
+	return err
+}
+
 // Ready waits until the cluster's DNS answers, as long as ctx allows.
 func (c *Cluster) Ready(ctx context.Context) error {
 	return c.call(ctx, http.MethodGet, "ready", nil, nil)

@@ -23,6 +23,8 @@ const startTimeout = 90 * time.Second
 type StartOptions struct {
 	// WaitDNS makes the start wait until the cluster's DNS answers, not only its API.
 	WaitDNS bool
+	// Probe makes sure that a daemon that seems to run answers: one that was just killed still holds its lock.
+	Probe bool
 	// APIPort fixes the API's TCP port; 0 keeps it, or picks a free one.
 	APIPort int
 	// Subnet fixes the /16 of pods and Services ("10.99.0.0/16").
@@ -75,6 +77,36 @@ func Ensure(ctx context.Context, p *profile.Profile, o StartOptions, progress fu
 	if progress == nil {
 		progress = func(Event) {}
 	}
+	for {
+		c, err := ensureOnce(ctx, p, o, progress)
+		if err != nil || !o.WaitDNS && !o.Probe {
+			return c, err
+		}
+		ask := c.Ready
+		if !o.WaitDNS {
+			ask = c.answers
+		}
+		if err = ask(ctx); err == nil {
+			return c, nil
+		}
+		// A process that was killed holds its lock for some milliseconds more. One that goes on holding it hangs.
+		f := AsFailure(err)
+		if c.Started || f == nil || f.Reason != ReasonNotRunning || !ends(ctx, p) {
+			return nil, err
+		}
+	}
+}
+
+// dying is how long a killed daemon may take to let its lock go. Chosen: the system takes back some hundred megabytes.
+const dying = 5 * time.Second
+
+func ends(ctx context.Context, p *profile.Profile) bool {
+	ctx, cancel := context.WithTimeout(ctx, dying)
+	defer cancel()
+	return waitFor(ctx, 5*time.Millisecond, func() (bool, error) { return !p.Running(), nil }) == nil
+}
+
+func ensureOnce(ctx context.Context, p *profile.Profile, o StartOptions, progress func(Event)) (*Cluster, error) {
 	started := false
 	if !p.Running() {
 		err := spawn(ctx, p, o, progress)
@@ -102,11 +134,6 @@ func Ensure(ctx context.Context, p *profile.Profile, o StartOptions, progress fu
 		return nil, err
 	}
 	cluster.Started = started
-	if o.WaitDNS {
-		if err := cluster.Ready(ctx); err != nil {
-			return nil, err
-		}
-	}
 	return cluster, nil
 }
 

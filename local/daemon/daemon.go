@@ -97,6 +97,10 @@ func (d *daemon) run(ctx context.Context) error {
 		return err
 	}
 	defer release()
+	// What a killed daemon wrote about itself would send verbs to an API that is not there yet.
+	if err := d.profile.RemoveDaemon(); err != nil {
+		return err
+	}
 
 	// Parts run until runCtx ends; what must end in order is on the stack.
 	runCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))

@@ -329,6 +329,9 @@ func (d *daemon) startAPI(ctx context.Context, bundle *pki.Bundle, undo *stack) 
 
 // startRelay loads the helper image where it is absent and brings the pod network up.
 func (d *daemon) startRelay(ctx context.Context) error {
+	if err := thaw(ctx, d.engine, d.profile.Name); err != nil {
+		return err
+	}
 	ref, err := image.EnsureNode(ctx, d.engine)
 	if err != nil {
 		return err

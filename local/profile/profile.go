@@ -110,16 +110,21 @@ func (p *Profile) Exists() bool {
 
 // MakeDir creates the profile's folder, readable by its owner alone.
 func (p *Profile) MakeDir() error {
-	if err := os.MkdirAll(p.Dir, 0o700); err != nil {
-		return fmt.Errorf("create the folder of profile %q: %w (set %s to a folder you can write to)", p.Name, err, EnvHome)
+	return makeDir(p.Dir, p.Name)
+}
+
+func makeDir(path, profile string) error {
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return fmt.Errorf("create the folder of profile %q: %w (set %s to a folder you can write to)", profile, err, EnvHome)
 	}
 	return nil
 }
 
-// Remove deletes everything the profile kept. The caller holds the lock.
+// Remove deletes everything the profile kept, the lock file included. The caller holds the lock.
 func (p *Profile) Remove() error {
 	if err := os.RemoveAll(p.Dir); err != nil {
 		return fmt.Errorf("delete the folder of profile %q: %w", p.Name, err)
 	}
+	_ = os.Remove(p.lockPath()) // Windows doesn't remove a file that is open; an empty one is left there
 	return nil
 }

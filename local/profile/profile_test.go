@@ -4,6 +4,9 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"k8s.io/client-go/tools/clientcmd"
@@ -56,6 +59,88 @@ func TestLockIsHeldOnce(t *testing.T) {
 	if p.Running() {
 		t.Error("a released profile counts as running")
 	}
+}
+
+func TestAskingWhetherADaemonRunsNeverKeepsOneFromStarting(t *testing.T) {
+	p := open(t, "skiff")
+	done := make(chan struct{})
+	var askers sync.WaitGroup
+	for range 4 {
+		askers.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+					p.Running()
+				}
+			}
+		})
+	}
+	for range 300 {
+		release, err := p.Lock()
+		if err != nil {
+			t.Errorf("Lock = %v", err)
+			break
+		}
+		release()
+	}
+	close(done)
+	askers.Wait()
+}
+
+func TestADeletedProfileLeavesNothingAndItsLockIsNobodysAfterwards(t *testing.T) {
+	home := t.TempDir()
+	p, err := Open(home, "skiff")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.Running(); len(entries(t, home)) > 0 {
+		t.Errorf("asking left %v", entries(t, home))
+	}
+	// Each deletes what it locked, as `skiff delete` does; whoever holds the lock must be the only one.
+	var holders atomic.Int32
+	var group sync.WaitGroup
+	for range 4 {
+		group.Go(func() {
+			for range 100 {
+				release, err := p.Lock()
+				if errors.Is(err, ErrRunning) {
+					continue
+				}
+				if err != nil {
+					t.Errorf("Lock = %v", err)
+					return
+				}
+				if n := holders.Add(1); n != 1 {
+					t.Errorf("%d hold the lock", n)
+				}
+				holders.Add(-1)
+				err = p.Remove()
+				release()
+				if err != nil {
+					t.Errorf("Remove = %v", err)
+				}
+			}
+		})
+	}
+	group.Wait()
+	if left := entries(t, home); len(left) > 0 && runtime.GOOS != "windows" {
+		t.Errorf("left: %v", left)
+	}
+}
+
+func entries(t *testing.T, dir string) []string {
+	t.Helper()
+	var names []string
+	found, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range found {
+		names = append(names, e.Name())
+	}
+	return names
 }
 
 func TestSettingsSurviveARoundTripAndNameDamage(t *testing.T) {

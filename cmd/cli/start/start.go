@@ -60,7 +60,7 @@ func run(ctx context.Context, o *options) error {
 	if err != nil {
 		return err
 	}
-	o.Version = o.env.Version
+	o.Version, o.Probe = o.env.Version, true
 	begin := time.Now()
 	progress := newProgress(o.env.IO, o.quiet)
 	c, err := client.Ensure(ctx, p, o.StartOptions, progress.event)

@@ -75,3 +75,49 @@ func TestStopKeepsTheObjectsAndStartBringsThePodsBack(t *testing.T) {
 	}
 	eventuallyPrints(t, "1/1", "get", "deployment", "web")
 }
+
+// A killed process holds its lock for some milliseconds more, and leaves its address behind: neither may be taken for a
+// daemon that runs.
+func TestAStartRightAfterAKillStarts(t *testing.T) {
+	ensureStarted(t)
+	for round := range 5 {
+		pid := readStatus(t).Daemon.PID
+		process, err := os.FindProcess(pid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		args := []string{"start"}
+		if round%2 == 1 {
+			args = append(args, "--wait=false")
+		}
+		skiff(t, args...)
+		if now := readStatus(t).Daemon.PID; now == pid || now == 0 {
+			t.Fatalf("round %d: the daemon is still said to be pid %d", round, now)
+		}
+	}
+}
+
+// What pause froze goes on with any start, not only with resume, and nothing restarts.
+func TestAStartEndsAPause(t *testing.T) {
+	ensureStarted(t)
+	namespace(t, "frozen")
+	kubectl(t, "create", "deployment", "sleeper", "--image="+shared.image+":0.1")
+	kubectl(t, "rollout", "status", "deployment/sleeper", "--timeout=90s")
+	kubectl(t, "expose", "deployment", "sleeper", "--port=80", "--type=NodePort")
+	url := nodePortURL(t, "sleeper")
+	settled := containers(t, "io.kubernetes.pod.namespace=frozen") + containers(t, "skiff.local/role=relay")
+	for _, verb := range []string{"start", "resume"} {
+		skiff(t, "pause")
+		if frozen := containers(t, "skiff.local/role=relay"); frozen == "" || readStatus(t).Running {
+			t.Fatalf("after pause the daemon runs: %v, the relay is %q", readStatus(t).Running, frozen)
+		}
+		skiff(t, verb)
+		eventuallyServes(t, url, "version 0.1")
+		if now := containers(t, "io.kubernetes.pod.namespace=frozen") + containers(t, "skiff.local/role=relay"); now != settled {
+			t.Errorf("after %s containers changed:\nbefore\n%safter\n%s", verb, settled, now)
+		}
+	}
+}
