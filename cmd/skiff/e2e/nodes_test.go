@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"fmt"
-	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -12,17 +11,8 @@ import (
 func withNodes(t *testing.T, n int) {
 	t.Helper()
 	ensureStarted(t)
-	skiff(t, "stop", "--keep-pods")
-	t.Cleanup(func() {
-		for _, args := range [][]string{{"stop", "--keep-pods"}, {"start", "--quiet", "--nodes=1"}} {
-			c := exec.Command(shared.bin, args...)
-			c.Env = shared.env
-			if out, err := c.CombinedOutput(); err != nil {
-				t.Errorf("skiff %v: %v: %s", args, err, out)
-			}
-		}
-	})
-	skiff(t, "start", "--quiet", fmt.Sprintf("--nodes=%d", n))
+	t.Cleanup(func() { restart(t, nil, "--nodes=1") })
+	restart(t, nil, fmt.Sprintf("--nodes=%d", n))
 }
 
 const spreadOut = `

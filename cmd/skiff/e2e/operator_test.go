@@ -90,7 +90,7 @@ func TestAnOperatorRunsInTheCluster(t *testing.T) {
 	manifest := strings.NewReplacer("OPERATOR_IMAGE", image, "TLS_CERT", encode(cert), "TLS_KEY", encode(key)).Replace(string(raw))
 	deploy := file(t, "deploy.yaml", manifest)
 	t.Cleanup(func() {
-		c := exec.Command(shared.kubectl, "delete", "crd/sites.operator.skiff.local", "validatingwebhookconfiguration/site-operator", "--ignore-not-found", "--wait=false")
+		c := exec.Command(shared.kubectl, "delete", "crd/sites.operator.skiff.local", "validatingwebhookconfiguration/site-operator", "apiservice/v1.visits.skiff.local", "--ignore-not-found", "--wait=false")
 		c.Env = shared.env
 		_ = c.Run()
 	})
@@ -148,9 +148,22 @@ func TestAnOperatorRunsInTheCluster(t *testing.T) {
 	accepted(site("home", "ann", "Welcome back"), "")
 	eventuallyPrints(t, "Welcome back", "get", "configmap", "home", "-o", "jsonpath={.data.title}")
 
-	// The daemon's end is not the operator's: it reconnects to the next one and leads on.
+	// The daemon's end is not the operator's: it reconnects to the next one and leads on. That one dials no pod itself, as
+	// where the engine is on another machine.
+	visits := func() {
+		t.Helper()
+		kubectl(t, "wait", "apiservice/v1.visits.skiff.local", "--for=condition=Available", "--timeout=90s")
+		if got := kubectl(t, "get", "--raw", "/apis/visits.skiff.local/v1/visits/mine"); !strings.Contains(got, `"user":"kubernetes-admin"`) {
+			t.Errorf("the aggregated API answers %s", got)
+		}
+		eventuallyPrints(t, "visits.skiff.local/v1", "api-resources", "--cached=false")
+	}
+	visits()
 	skiff(t, "stop", "--keep-pods")
-	ensureStarted(t)
+	t.Cleanup(func() { restart(t, nil) })
+	restart(t, []string{"SKIFF_DIAL=relay"})
+	visits()
+	refused(site("spaced", "bob", " x "), `title " x " has spaces around it`)
 	kubectl(t, "delete", "site", "home", "--timeout=90s")
 	if got := jsonpath(t, "{.data.home}", "configmap", "register"); got != "farewell, ann" {
 		t.Errorf("the finalizer wrote %q", got)

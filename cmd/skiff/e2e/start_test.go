@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -13,6 +14,18 @@ func ensureStarted(t *testing.T) {
 	t.Helper()
 	needsEngine(t)
 	skiff(t, "start", "--quiet")
+}
+
+// restart replaces the daemon and leaves the pods alone. It may be called when the test has ended.
+func restart(t *testing.T, env []string, flags ...string) {
+	t.Helper()
+	for _, args := range [][]string{{"stop", "--keep-pods"}, append([]string{"start", "--quiet"}, flags...)} {
+		c := exec.Command(shared.bin, args...)
+		c.Env = append(append([]string{}, shared.env...), env...)
+		if out, err := c.CombinedOutput(); err != nil {
+			t.Fatalf("skiff %s: %v: %s", strings.Join(args, " "), err, out)
+		}
+	}
 }
 
 func TestStartMakesAContextThatStockKubectlUses(t *testing.T) {

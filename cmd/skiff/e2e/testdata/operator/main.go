@@ -1,11 +1,12 @@
 // The operator that the end-to-end tests run in the cluster. It is what an operator's author writes: controller-runtime,
-// leader election, a kind of its own, a finalizer and a validating webhook. It is a module of its own because an
+// leader election, a kind of its own, a finalizer, a validating webhook, and an aggregated API. It is a module of its own because an
 // operator is another program, with its own version of everything; skiff needs none of what it imports.
 package main
 
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"os"
 	"strings"
 
@@ -54,6 +55,9 @@ func run() error {
 	}
 	if err := ctrl.NewWebhookManagedBy(manager, &Site{}).WithValidator(validator{}).Complete(); err != nil {
 		return err
+	}
+	for _, path := range []string{visitsPath, visitsPath + "/"} {
+		manager.GetWebhookServer().Register(path, http.HandlerFunc(serveVisits))
 	}
 	if err := manager.AddHealthzCheck("ping", healthz.Ping); err != nil {
 		return err
