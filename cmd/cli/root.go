@@ -137,6 +137,7 @@ or push. What docker build made is what a pod runs, and every NodePort answers o
 	}
 	root.AddCommand(mount.Passthrough(), mount.Options())
 	root.SetHelpCommand(helpCommand(mount))
+	refuseWhatIsNotThere(root)
 	return root
 }
 
@@ -173,12 +174,30 @@ func Report(e *env.Env, err error) exit.Code {
 	return code
 }
 
-func unknownVerb(root *cobra.Command, verb string) error {
-	hint := "see `skiff --help`"
-	if names := root.SuggestionsFor(verb); len(names) > 0 {
-		hint = "did you mean `skiff " + strings.Join(names, "` or `skiff ") + "`?"
+func unknownVerb(parent *cobra.Command, verb string) error {
+	path := parent.CommandPath()
+	hint := "see `" + path + " --help`"
+	if names := parent.SuggestionsFor(verb); len(names) > 0 {
+		hint = "did you mean `" + path + " " + strings.Join(names, "` or `"+path+" ") + "`?"
 	}
-	return exit.With(exit.Usage, fmt.Errorf("skiff has no verb %q", verb), hint)
+	return exit.With(exit.Usage, fmt.Errorf("%s has no verb %q", path, verb), hint)
+}
+
+// refuseWhatIsNotThere gives every verb below parent the code and the next step of a mistyped command line. A verb that
+// only holds others refuses what it doesn't hold; cobra would show its help, and succeed.
+func refuseWhatIsNotThere(parent *cobra.Command) {
+	for _, c := range parent.Commands() {
+		switch args := c.Args; {
+		case c.HasSubCommands() && !c.Runnable():
+			c.Args, c.RunE = cobra.ArbitraryArgs, parent.Root().RunE
+			c.SuggestionsMinimumDistance = 2
+		case args != nil:
+			c.Args = func(c *cobra.Command, given []string) error {
+				return exit.With(exit.Usage, args(c, given), "see `"+c.CommandPath()+" --help`")
+			}
+		}
+		refuseWhatIsNotThere(c)
+	}
 }
 
 // helpCommand is cobra's `help VERB`, but it knows the subcommands of verbs that are built only when they are called.

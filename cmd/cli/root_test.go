@@ -35,6 +35,10 @@ func TestMistypedCommandLines(t *testing.T) {
 	}{
 		"an unknown verb":                {[]string{"frobnicate"}, exit.Usage, "error: skiff has no verb \"frobnicate\"\ntry: see `skiff --help`\n"},
 		"a verb that is nearly right":    {[]string{"strat"}, exit.Usage, "error: skiff has no verb \"strat\"\ntry: did you mean `skiff start`?\n"},
+		"an unknown verb of a verb":      {[]string{"profile", "lst"}, exit.Usage, "error: skiff profile has no verb \"lst\"\ntry: did you mean `skiff profile list` or"},
+		"an argument is missing":         {[]string{"open"}, exit.Usage, "try: see `skiff open --help`\n"},
+		"an argument too many":           {[]string{"stop", "now"}, exit.Usage, "try: see `skiff stop --help`\n"},
+		"a verb of a verb is missing":    {[]string{"config"}, exit.OK, ""},
 		"an unknown flag":                {[]string{"status", "--frob"}, exit.Usage, "error: unknown flag: --frob\ntry: see `skiff status --help`\n"},
 		"an unknown output format":       {[]string{"status", "-o", "xml"}, exit.Usage, "error: unknown output format \"xml\"\ntry: use -o json, or leave it out\n"},
 		"a profile that can't be a name": {[]string{"-p", "A_b", "status"}, exit.Usage, "invalid profile name"},
@@ -94,7 +98,7 @@ func TestEveryVerbExplainsItself(t *testing.T) {
 			if c.Short == "" || strings.HasSuffix(c.Short, ".") {
 				t.Errorf("%s: the short text %q is empty or ends with a full stop", c.CommandPath(), c.Short)
 			}
-			if c.Runnable() && c.Example == "" {
+			if c.Runnable() && !c.HasSubCommands() && c.Example == "" {
 				t.Errorf("%s has no example", c.CommandPath())
 			}
 		}

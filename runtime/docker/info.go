@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/docker/docker/api/types"
 	"github.com/docker/docker/api/types/container"
@@ -31,6 +32,7 @@ func (e *Engine) Info(ctx context.Context) (*EngineInfo, error) {
 		SwapLimit: info.SwapLimit, PidsLimit: info.PidsLimit, CPUQuota: info.CPUCfsQuota,
 		LiveRestore: info.LiveRestoreEnabled, Warnings: info.Warnings, Runtimes: sortedKeys(info.Runtimes),
 	}
+	out.Time, _ = time.Parse(time.RFC3339Nano, info.SystemTime)
 	out.CgroupVersion, _ = strconv.Atoi(info.CgroupVersion)
 	for _, option := range info.SecurityOptions {
 		// "name=seccomp,profile=default", or the bare name from old engines.

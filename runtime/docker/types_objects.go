@@ -132,6 +132,7 @@ type EngineInfo struct {
 	OperatingSystem string
 	Architecture    string // Go's name: "amd64", "arm64"
 	KernelVersion   string
+	Time            time.Time // the host's clock when it answered; zero when it doesn't say
 	CPUs            int
 	Memory          int64 // bytes
 	RootDir         string

@@ -13,9 +13,9 @@ import (
 	"skiff.local/skiff/cmd/cli/env"
 )
 
-// NewCmds returns tunnel, addons and ip.
+// NewCmds returns tunnel, addons, ip and dashboard.
 func NewCmds(e *env.Env) []*cobra.Command {
-	return []*cobra.Command{newTunnelCmd(e), newAddonsCmd(e), newIPCmd(e)}
+	return []*cobra.Command{newTunnelCmd(e), newAddonsCmd(e), newIPCmd(e), newDashboardCmd(e)}
 }
 
 func newTunnelCmd(e *env.Env) *cobra.Command {
@@ -98,6 +98,19 @@ func newIPCmd(e *env.Env) *cobra.Command {
 		Example: "  curl http://$(skiff ip):30080/",
 		RunE: func(*cobra.Command, []string) error {
 			fmt.Fprintln(e.IO.Out, "127.0.0.1")
+			return nil
+		},
+	}
+}
+
+func newDashboardCmd(e *env.Env) *cobra.Command {
+	return &cobra.Command{
+		Use: "dashboard", Short: "Say that there is no web page yet, and what shows the cluster meanwhile", Args: cobra.NoArgs,
+		Long: `A web page of skiff's own is to come. Every program that shows a Kubernetes cluster works with skiff's context
+meanwhile, and skiff status shows the whole cluster on one screen.`,
+		Example: "  skiff status -w",
+		RunE: func(*cobra.Command, []string) error {
+			fmt.Fprintf(e.IO.Out, "The dashboard is to come. Meanwhile: `%s`, or any Kubernetes client: k9s, Headlamp, Lens.\n", e.Command("status -w"))
 			return nil
 		},
 	}

@@ -37,7 +37,7 @@ func setPort(s *profile.Settings, value string) error {
 	if err != nil || n < 1 || n > 65535 {
 		return fmt.Errorf("%q is no TCP port", value)
 	}
-	s.APIPort = n
+	s.APIPort, s.APIPortFixed = n, true
 	return nil
 }
 

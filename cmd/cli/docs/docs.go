@@ -79,7 +79,7 @@ func verb(b *strings.Builder, c *cobra.Command) {
 		text = c.Short + "."
 	}
 	b.WriteString(text + "\n\n")
-	if c.Runnable() {
+	if c.Runnable() && !c.HasSubCommands() {
 		code(b, "", c.UseLine())
 	}
 	if c.HasExample() {

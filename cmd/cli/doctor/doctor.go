@@ -43,6 +43,7 @@ type patient struct {
 	profile *profile.Profile
 	engine  *docker.Engine
 	info    *docker.EngineInfo
+	asked   time.Time // when info was
 }
 
 type check struct {
@@ -94,6 +95,7 @@ func allChecks() []check {
 		{"clock", checkClock},
 		{"file watches", checkWatches},
 		{"kubeconfig", checkKubeconfig},
+		{"programs", checkPrograms},
 		{"daemon", checkDaemon},
 	}
 }

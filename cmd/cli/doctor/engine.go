@@ -18,6 +18,7 @@ func checkEngine(ctx context.Context, p *patient) []Finding {
 	if err == nil {
 		p.engine = engine
 		p.info, err = engine.Info(ctx)
+		p.asked = time.Now()
 	}
 	if err != nil {
 		code, message, hint := exit.Of(err)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -116,10 +117,18 @@ func checkPorts(_ context.Context, p *patient) []Finding {
 	return found
 }
 
-func checkClock(_ context.Context, _ *patient) []Finding {
+// clockSkew is how far the engine's clock may be off before logs and certificates of pods confuse. Chosen.
+const clockSkew = 5 * time.Second
+
+func checkClock(_ context.Context, p *patient) []Finding {
 	now := time.Now()
 	if now.Year() < 2024 {
 		return one(Bad, "set the clock: certificates will not be valid", "this machine says it is %s", now.Format(time.RFC1123))
+	}
+	if p.info != nil && !p.info.Time.IsZero() {
+		if skew := p.info.Time.Sub(p.asked); skew.Abs() > clockSkew {
+			return one(Notice, "restart the engine's machine (Docker Desktop: restart it), or set its clock", "the engine's clock is %s off this machine's", skew.Round(time.Second))
+		}
 	}
 	return one(Good, "", "%s", now.Format(time.RFC1123))
 }
@@ -138,6 +147,24 @@ func checkKubeconfig(_ context.Context, p *patient) []Finding {
 		return one(Notice, p.env.Command("update-context"), "%s has no context %q", path, p.profile.Context())
 	}
 	return one(Good, "", "%s, current context %q", path, config.CurrentContext)
+}
+
+// checkPrograms asks the daemon's program for its version: the two are installed together and may be torn apart.
+func checkPrograms(ctx context.Context, p *patient) []Finding {
+	program, err := client.Program()
+	if err != nil {
+		code, message, hint := exit.Of(err)
+		return []Finding{{Level: Bad, Message: message, Cure: hint, code: code}}
+	}
+	out, err := exec.CommandContext(ctx, program, "--version").Output()
+	version := strings.TrimSpace(string(out))
+	switch {
+	case err != nil:
+		return []Finding{{Level: Bad, Message: fmt.Sprintf("%s does not run: %v", program, err), Cure: "install skiff again", code: exit.Program}}
+	case !client.BelongTogether(p.env.Version, version):
+		return []Finding{{Level: Bad, Message: fmt.Sprintf("skiff is %s, and %s is %s", p.env.Version, program, version), Cure: "install both again", code: exit.Program}}
+	}
+	return one(Good, "", "skiff and %s are %s", program, version)
 }
 
 func checkDaemon(ctx context.Context, p *patient) []Finding {

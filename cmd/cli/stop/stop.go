@@ -14,6 +14,7 @@ import (
 	"skiff.local/skiff/cmd/cli/exit"
 	"skiff.local/skiff/local/client"
 	"skiff.local/skiff/local/profile"
+	"skiff.local/skiff/runtime/docker"
 )
 
 type options struct {
@@ -61,12 +62,39 @@ func run(ctx context.Context, o *options) error {
 	if err != nil {
 		return err
 	}
+	if !stopped && !o.request.KeepPods {
+		if stopped, err = o.leftBehind(ctx, p); err != nil {
+			return err
+		}
+	}
 	if !stopped {
 		fmt.Fprintf(o.env.IO.ErrOut, "skiff is not running (profile %q)\n", p.Name)
 		return nil
 	}
 	fmt.Fprintf(o.env.IO.Out, "skiff stopped in %s (profile %q)\n", env.Duration(time.Since(begin)), p.Name)
 	return nil
+}
+
+// leftBehind stops the containers of a cluster whose daemon is gone: it was killed, paused or stopped alone. Only a daemon
+// ends them in order, so one is started for it. It returns false when nothing runs.
+func (o *options) leftBehind(ctx context.Context, p *profile.Profile) (bool, error) {
+	if !p.Exists() {
+		return false, nil
+	}
+	engine, err := o.env.Engine(ctx)
+	if err != nil {
+		return false, nil // no engine: nothing of the cluster runs
+	}
+	defer engine.Close()
+	left, err := engine.ListContainers(ctx, docker.ListOptions{Labels: docker.ProfileLabels(p.Name, ""), RunningOnly: true})
+	if err != nil || len(left) == 0 {
+		return false, err
+	}
+	fmt.Fprintf(o.env.IO.ErrOut, "the daemon is gone, and %d containers of profile %q are not: starting it to stop them\n", len(left), p.Name)
+	if _, err := client.Ensure(ctx, p, client.StartOptions{Version: o.env.Version, WaitDNS: true}, nil); err != nil {
+		return false, err
+	}
+	return Stop(ctx, p, o.request, o.force, o.timeout)
 }
 
 // Stop ends the profile's daemon; it returns false when none ran. With force, a daemon that doesn't answer is killed.

@@ -259,10 +259,11 @@ func (v *visitor) mustBeContent(t *testing.T) {
 
 // status is the part of `skiff status -o json` that the tests look at.
 type status struct {
-	Running bool
-	Context string
-	Daemon  struct{ PID int }
-	API     struct {
+	Running  bool
+	Context  string
+	Daemon   struct{ PID int }
+	Versions struct{ Skiff string }
+	API      struct {
 		URL   string
 		Ready bool
 	}

@@ -121,3 +121,16 @@ func TestAStartEndsAPause(t *testing.T) {
 		}
 	}
 }
+
+// Whatever ended the daemon, stop leaves nothing running.
+func TestStopAlsoStopsWhatALostDaemonLeft(t *testing.T) {
+	ensureStarted(t)
+	skiff(t, "pause")
+	r := try(t, shared.bin, "stop")
+	if left := containers(t); r.code != 0 || !strings.Contains(r.out, "skiff stopped") || left != "" {
+		t.Errorf("%s\nrunning:\n%s", r, left)
+	}
+	if r := try(t, shared.bin, "stop"); r.code != 0 || !strings.Contains(r.errOut, "not running") {
+		t.Errorf("a second stop: %s", r)
+	}
+}
