@@ -161,7 +161,7 @@ func TestHealthNamesItsChecks(t *testing.T) {
 		}
 		b, _ := io.ReadAll(resp.Body)
 		resp.Body.Close()
-		if resp.StatusCode != 200 || !strings.Contains(string(b), "[+]ping ok") || !strings.Contains(string(b), "check passed") {
+		if resp.StatusCode != 200 || !strings.Contains(string(b), "[+]ping ok") || !strings.Contains(string(b), "[+]etcd ok") || !strings.Contains(string(b), "check passed") {
 			t.Errorf("GET %s?verbose: %d %s", path, resp.StatusCode, b)
 		}
 	}

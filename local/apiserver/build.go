@@ -13,6 +13,7 @@ import (
 	"k8s.io/apiserver/pkg/endpoints/discovery/aggregated"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/apiserver/pkg/server/dynamiccertificates"
+	"k8s.io/apiserver/pkg/server/healthz"
 	"k8s.io/kubernetes/pkg/api/legacyscheme"
 	"k8s.io/kubernetes/pkg/serviceaccount"
 )
@@ -30,6 +31,7 @@ func (s *Server) build(ctx context.Context) error {
 	}
 	backend := backend{client: s.cfg.Store.Client(ctx), compactor: s.cfg.Store}
 	generic.RESTOptionsGetter = builtinOptions{factory, backend}
+	generic.AddHealthChecks(healthz.NamedCheck("etcd", backend.check))
 	if err := s.secure(generic); err != nil {
 		return err
 	}

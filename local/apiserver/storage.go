@@ -3,6 +3,7 @@ package apiserver
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"strings"
 
 	"go.etcd.io/etcd/client/v3/kubernetes"
@@ -47,6 +48,12 @@ func newStorageFactory(version compatibility.EffectiveVersion, resources *server
 type backend struct {
 	client    *kubernetes.Client
 	compactor etcd3.Compactor
+}
+
+// check reads from the store, under the name that monitors ask kube-apiserver for: /livez/etcd.
+func (b backend) check(r *http.Request) error {
+	_, err := b.client.Kubernetes.Get(r.Context(), storagePrefix+"/health", kubernetes.GetOptions{})
+	return err
 }
 
 func (b backend) decorate(config *storagebackend.ConfigForResource, resourcePrefix string, _ func(runtime.Object) (string, error),
