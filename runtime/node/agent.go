@@ -32,6 +32,8 @@ type Agent struct {
 	synced  []cache.InformerSynced
 	sampler *stats.Sampler
 	started time.Time
+	// lookPeriod is the pause between looks for pressure when there is none.
+	lookPeriod time.Duration
 
 	// ready is closed when what existed was adopted: from then on workers are started for pods.
 	ready chan struct{}
@@ -60,7 +62,7 @@ func New(cfg Config) (*Agent, error) {
 	}
 	core := cfg.Informers.Core().V1()
 	a := &Agent{
-		cfg: cfg, pods: core.Pods().Lister(), sampler: stats.New(cfg.Engine), started: time.Now(), ready: make(chan struct{}),
+		cfg: cfg, pods: core.Pods().Lister(), sampler: stats.New(cfg.Engine), started: time.Now(), lookPeriod: calmPeriod, ready: make(chan struct{}),
 		workers: map[types.UID]*pod.Worker{}, owners: map[types.UID]*v1.Pod{},
 		objects: newObjects(cfg.Client, cfg.Informers),
 	}

@@ -31,6 +31,7 @@ type Engine interface {
 	Events(ctx context.Context, opts docker.EventOptions) <-chan docker.Event
 	Info(ctx context.Context) (*docker.EngineInfo, error)
 	InspectNetwork(ctx context.Context, name string) (*docker.Network, error)
+	DiskUsage(ctx context.Context) (*docker.DiskUsage, error)
 	Features() docker.Features
 }
 

@@ -3,6 +3,7 @@ package node
 import (
 	"archive/tar"
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -40,6 +41,8 @@ type cluster struct {
 	network string
 	node    string // helper image
 	config  Config
+	// lookPeriod shortens the pause between looks for pressure.
+	lookPeriod time.Duration
 
 	agent *Agent
 	stop  context.CancelFunc
@@ -56,12 +59,18 @@ func newCluster(t testing.TB) *cluster {
 	if testing.Short() {
 		t.Skip("needs a Docker Engine")
 	}
-	ctx := context.Background()
-	engine, err := docker.Connect(ctx, docker.Options{})
+	engine, err := docker.Connect(context.Background(), docker.Options{})
 	if err != nil {
 		t.Fatalf("these tests need a Docker Engine: %v", err)
 	}
 	t.Cleanup(func() { _ = engine.Close() })
+	return newClusterOn(t, engine, busyboxImage(t, engine))
+}
+
+// newClusterOn is newCluster on an engine of the test's choice.
+func newClusterOn(t testing.TB, engine *docker.Engine, appImage string) *cluster {
+	t.Helper()
+	ctx := context.Background()
 	node, err := image.EnsureNode(ctx, engine)
 	if err != nil {
 		t.Fatalf("the helper image (make node): %v", err)
@@ -70,7 +79,7 @@ func newCluster(t testing.TB) *cluster {
 	_, _ = rand.Read(suffix[:])
 	c := &cluster{t: t, engine: engine, client: newClient(), profile: "t-pod-" + hex.EncodeToString(suffix[:]), node: node, mu: &sync.Mutex{}, events: new([]string)}
 	c.network = docker.NetworkName(c.profile)
-	c.image = busyboxImage(t, engine)
+	c.image = appImage
 	if _, err := engine.CreateNetwork(ctx, docker.NetworkSpec{Name: c.network, Labels: docker.ProfileLabels(c.profile, docker.RoleNetwork)}); err != nil {
 		t.Fatal(err)
 	}
@@ -142,6 +151,7 @@ func (c *cluster) run() {
 	if err != nil {
 		c.t.Fatal(err)
 	}
+	agent.lookPeriod = cmp.Or(c.lookPeriod, agent.lookPeriod)
 	c.agent, c.stop, c.done = agent, cancel, make(chan struct{})
 	go func() {
 		defer close(c.done)
@@ -201,34 +211,40 @@ func busyboxImage(t testing.TB, engine *docker.Engine) string {
 	t.Helper()
 	busybox.once.Do(func() {
 		busybox.ref = "skiff.local/t-pod:busybox"
-		var b bytes.Buffer
-		w := tar.NewWriter(&b)
-		binary, err := os.ReadFile("/usr/bin/busybox")
-		if err != nil {
-			binary, err = os.ReadFile("/bin/busybox")
-		}
-		if err != nil {
-			busybox.err = fmt.Errorf("the tests' image is made of a static busybox (package busybox-static): %w", err)
-			return
-		}
-		put := func(h tar.Header, data []byte) {
-			h.Size = int64(len(data))
-			_ = w.WriteHeader(&h)
-			_, _ = w.Write(data)
-		}
-		put(tar.Header{Name: "bin/busybox", Mode: 0o755}, binary)
-		for _, applet := range strings.Fields("sh cat sleep ls echo httpd nc wget id env touch mkdir rm kill ps hostname stat date trap true false head tail grep readlink df mount") {
-			put(tar.Header{Name: "bin/" + applet, Typeflag: tar.TypeSymlink, Linkname: "busybox"}, nil)
-		}
-		put(tar.Header{Name: "etc/passwd", Mode: 0o644}, []byte("root:x:0:0:root:/:/bin/sh\napp:x:1000:1000::/:/bin/sh\n"))
-		put(tar.Header{Name: "tmp", Typeflag: tar.TypeDir, Mode: 0o1777}, nil)
-		_ = w.Close()
-		_, busybox.err = engine.ImportImage(context.Background(), &b, docker.ImportOptions{Ref: busybox.ref, Changes: []string{"ENV PATH=/bin"}})
+		busybox.err = importBusybox(engine, busybox.ref)
 	})
 	if busybox.err != nil {
 		t.Fatal(busybox.err)
 	}
 	return busybox.ref
+}
+
+func importBusybox(engine *docker.Engine, ref string) error {
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	binary, err := os.ReadFile("/usr/bin/busybox")
+	if err != nil {
+		binary, err = os.ReadFile("/bin/busybox")
+	}
+	if err != nil {
+		return fmt.Errorf("the tests' image is made of a static busybox (package busybox-static): %w", err)
+	}
+	put := func(h tar.Header, data []byte) {
+		h.Size = int64(len(data))
+		_ = w.WriteHeader(&h)
+		_, _ = w.Write(data)
+	}
+	put(tar.Header{Name: "bin/busybox", Mode: 0o755}, binary)
+	for _, applet := range strings.Fields("sh cat sleep ls echo httpd nc wget id env touch mkdir rm kill ps hostname stat date trap true false head tail grep readlink df mount") {
+		put(tar.Header{Name: "bin/" + applet, Typeflag: tar.TypeSymlink, Linkname: "busybox"}, nil)
+	}
+	put(tar.Header{Name: "etc/passwd", Mode: 0o644}, []byte("root:x:0:0:root:/:/bin/sh\napp:x:1000:1000::/:/bin/sh\n"))
+	put(tar.Header{Name: "tmp", Typeflag: tar.TypeDir, Mode: 0o1777}, nil)
+	if err := w.Close(); err != nil {
+		return err
+	}
+	_, err = engine.ImportImage(context.Background(), &b, docker.ImportOptions{Ref: ref, Changes: []string{"ENV PATH=/bin"}})
+	return err
 }
 
 func (c *cluster) pod(name string, change func(*v1.Pod)) *v1.Pod {

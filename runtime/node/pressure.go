@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"skiff.local/skiff/runtime/docker"
 	"skiff.local/skiff/runtime/pod"
 	"skiff.local/skiff/runtime/volume/wire"
 )
@@ -30,6 +31,10 @@ const (
 	// engine about a millisecond.
 	calmPeriod  = 30 * time.Second
 	tensePeriod = 5 * time.Second
+
+	// emptyHold is how long pressure is believed when no pod is left that could be asked: without an end, an empty node
+	// would keep pods off for good. Chosen; kubelet, which can always look, waits five minutes before it says that it is over.
+	emptyHold = time.Minute
 )
 
 // pressures are the node conditions that are kept, with their reasons.
@@ -46,7 +51,7 @@ var pressures = []struct {
 		func(h wire.Host) bool { return h.Memory > 0 && h.MemoryFree < memoryThreshold },
 	},
 	{
-		v1.NodeDiskPressure, "ephemeral-storage", "KubeletHasDiskPressure", "KubeletHasNoDiskPressure",
+		v1.NodeDiskPressure, diskResource, "KubeletHasDiskPressure", "KubeletHasNoDiskPressure",
 		"kubelet has disk pressure", "kubelet has no disk pressure",
 		func(h wire.Host) bool {
 			return below(h.DiskFree, h.Disk, diskThreshold) || below(h.InodesFree, h.Inodes, inodeThreshold)
@@ -66,26 +71,29 @@ func below(free, all int64, threshold float64) bool {
 // watchPressure looks at what the engine's machine has left for as long as pods run, shows it in the node's conditions and
 // evicts a pod at a time while it is too little.
 func (a *Agent) watchPressure(ctx context.Context) {
+	// What a former process showed is not known, so that the first look is always shown.
 	shown := map[v1.NodeConditionType]bool{}
-	period := calmPeriod
+	period, asked := a.lookPeriod, time.Now()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-time.After(period):
 		}
+		period = a.lookPeriod
 		host, err := a.host(ctx)
-		if err != nil {
-			period = calmPeriod
+		switch {
+		case err == nil:
+			asked = time.Now()
+		case time.Since(asked) < emptyHold:
 			continue
 		}
-		period = calmPeriod
-		if host.MemoryFree < 4*memoryThreshold {
-			period = tensePeriod
+		if err == nil && host.MemoryFree < 4*memoryThreshold {
+			period = min(period, tensePeriod)
 		}
 		for _, p := range pressures {
-			under := p.under(host)
-			if under != shown[p.condition] {
+			under := err == nil && p.under(host)
+			if was, known := shown[p.condition]; !known || under != was {
 				reason, text := p.no, p.noText
 				if under {
 					reason, text = p.yes, p.yesText
@@ -97,11 +105,48 @@ func (a *Agent) watchPressure(ctx context.Context) {
 				shown[p.condition] = under
 			}
 			if under {
-				period = tensePeriod
+				period = min(period, tensePeriod)
 				a.evictFor(ctx, p.resource, host)
 			}
 		}
 	}
+}
+
+// diskResource is what runs out with the disk.
+const diskResource = string(v1.ResourceEphemeralStorage)
+
+// memoryUse is the working set of each running pod.
+func (a *Agent) memoryUse(ctx context.Context) map[types.UID]int64 {
+	usage := map[types.UID]int64{}
+	for _, p := range a.Summary(ctx).Pods {
+		if p.Memory != nil && p.Memory.WorkingSetBytes != nil {
+			usage[types.UID(p.PodRef.UID)] = int64(*p.Memory.WorkingSetBytes)
+		}
+	}
+	return usage
+}
+
+// diskUse is what each pod has on the engine's disk: its own volumes and its containers' writable layers. Only the engine
+// can tell, by walking all of them, which is why it is asked only under pressure.
+func (a *Agent) diskUse(ctx context.Context) map[types.UID]int64 {
+	usage := map[types.UID]int64{}
+	disk, err := a.cfg.Engine.DiskUsage(ctx)
+	if err != nil {
+		a.cfg.Logger.Warn("measure what pods have on the disk", "error", err)
+		return usage
+	}
+	own := map[string]string{docker.LabelProfile: a.cfg.Profile, docker.LabelPodUID: ""}
+	if list, err := a.cfg.Engine.ListContainers(ctx, docker.ListOptions{Labels: own}); err == nil {
+		for _, c := range list {
+			usage[types.UID(c.Labels[docker.LabelPodUID])] += disk.Containers[c.ID]
+		}
+	}
+	if list, err := a.cfg.Engine.ListVolumes(ctx, own); err == nil {
+		for _, v := range list {
+			usage[types.UID(v.Labels[docker.LabelPodUID])] += max(disk.Volumes[v.Name], 0)
+		}
+	}
+	return usage
 }
 
 var errNoPods = errors.New("no pod runs")
@@ -149,16 +194,15 @@ func (a *Agent) evictFor(ctx context.Context, what string, host wire.Host) {
 			workers[v.Pod.UID] = w
 		}
 	})
-	usage := map[string]int64{}
-	for _, p := range a.Summary(ctx).Pods {
-		if p.Memory != nil && p.Memory.WorkingSetBytes != nil {
-			usage[p.PodRef.UID] = int64(*p.Memory.WorkingSetBytes)
-		}
+	usage := a.memoryUse
+	if what == diskResource {
+		usage = a.diskUse
 	}
+	used := usage(ctx)
 	for i := range list {
-		list[i].usage = usage[string(list[i].pod.UID)]
+		list[i].usage = used[list[i].pod.UID]
 	}
-	victim := chooseVictim(list)
+	victim := chooseVictim(list, v1.ResourceName(what))
 	if victim == nil {
 		return
 	}

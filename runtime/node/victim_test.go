@@ -30,7 +30,7 @@ func TestWhoIsEvictedFirst(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got := ""
-			if p := chooseVictim(test.list); p != nil {
+			if p := chooseVictim(test.list, v1.ResourceMemory); p != nil {
 				got = p.Name
 			}
 			if got != test.want {

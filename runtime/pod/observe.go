@@ -248,9 +248,11 @@ func (w *Worker) reinspect(id string) {
 	}()
 }
 
-// Resync tells the worker everything that the engine has of its pod, after events may have been lost.
+// Resync tells the worker everything that the engine has of its pod, after events may have been lost. The engine may have
+// been away: what failed is tried again at once.
 func (w *Worker) Resync(existing []docker.ContainerSummary) {
 	w.post(func() {
+		clear(w.faults)
 		there := sets.New[string]()
 		for _, c := range existing {
 			there.Insert(c.ID)

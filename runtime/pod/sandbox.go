@@ -226,13 +226,34 @@ func digest(ops []wire.Op) string {
 }
 
 func (w *Worker) removeSandbox(op plan.Op) job {
+	var waste []wire.Op
+	if s := w.sandboxes[op.ID]; s != nil && s.State == plan.Running && w.verdict != nil && w.verdict.Immediate {
+		waste = w.scratch()
+	}
 	return func(ctx context.Context) (func(), error) {
+		if len(waste) > 0 {
+			if _, err := w.ask(ctx, op.ID, waste); err != nil {
+				w.cfg.Logger.Warn("empty the volumes of an evicted pod", "pod", w.current.Load().Name, "error", err)
+			}
+		}
 		// It has nothing to save: no grace.
 		if err := w.remove(ctx, op.ID); err != nil {
 			return nil, err
 		}
 		return func() { w.vanish(op.ID) }, nil
 	}
+}
+
+// scratch empties the volumes that end with the pod. The engine keeps a volume for as long as a dead container refers to
+// it, and a pod that was evicted keeps those for their logs: until somebody deletes it, its disk would be short for others.
+func (w *Worker) scratch() []wire.Op {
+	var ops []wire.Op
+	for i := range w.pod.Spec.Volumes {
+		if v := &w.pod.Spec.Volumes[i]; v.EmptyDir != nil {
+			ops = append(ops, wire.Op{Kind: wire.Empty, Path: wire.VolumesDir + "/" + v.Name})
+		}
+	}
+	return ops
 }
 
 // remove removes a container, whatever it does. One that is gone, or that somebody else is removing, is as good.

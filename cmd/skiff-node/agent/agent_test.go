@@ -49,6 +49,24 @@ func TestPublishReplacesEverythingThroughOneLink(t *testing.T) {
 	}
 }
 
+func TestEmptyStaysInTheVolume(t *testing.T) {
+	dir, outside := t.TempDir(), t.TempDir()
+	publishFiles(t, dir, file("a", "1"), file("d/b", "2"))
+	publishFiles(t, outside, file("kept", "1"))
+	if err := os.Symlink(outside, filepath.Join(dir, "link")); err != nil {
+		t.Fatal(err)
+	}
+	if res := runAll([]wire.Op{{Kind: wire.Empty, Path: dir}}); res[0].Err != "" {
+		t.Fatal(res[0].Err)
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {
+		t.Errorf("left: %v, %v", entries, err)
+	}
+	if _, err := os.ReadFile(filepath.Join(outside, "kept")); err != nil {
+		t.Errorf("what a link pointed to: %v", err)
+	}
+}
+
 func TestMkdirDoesNotFollowALinkOutOfTheVolume(t *testing.T) {
 	dir, outside := t.TempDir(), t.TempDir()
 	if err := os.Symlink(outside, filepath.Join(dir, "link")); err != nil {

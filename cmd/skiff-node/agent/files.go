@@ -97,6 +97,14 @@ func openBelow(top, path string) (*os.File, error) {
 }
 
 // usage counts blocks, not lengths: sparse files cost what they occupy, as with du. It stays on Path's file system.
+func empty(op *wire.Op) error {
+	entries, err := os.ReadDir(op.Path)
+	for _, e := range entries {
+		err = errors.Join(err, os.RemoveAll(filepath.Join(op.Path, e.Name())))
+	}
+	return err
+}
+
 func usage(op *wire.Op, res *wire.Result) error {
 	var top syscall.Stat_t
 	if err := syscall.Lstat(op.Path, &top); err != nil {

@@ -77,6 +77,8 @@ func run(op *wire.Op, res *wire.Result) error {
 		return hostStat(op, res)
 	case wire.Resolve:
 		return resolve(op, res)
+	case wire.Empty:
+		return empty(op)
 	}
 	return errors.ErrUnsupported
 }

@@ -156,22 +156,22 @@ func capacity(e Engine, overrides corev1.ResourceList) corev1.ResourceList {
 	return list
 }
 
-// conditions returns the node's conditions. The pressures are never true: skiff evicts no pods, memory, disk and
-// processes are managed by the engine's host.
+// conditions returns the node's conditions. The pressures begin as none; what the node says of them later is kept.
 func conditions(ready Readiness, old []corev1.NodeCondition, now metav1.Time) []corev1.NodeCondition {
-	quiet := func(what string) string {
-		return "skiff evicts no pods for lack of " + what + "; that is managed by the engine's host"
-	}
 	want := []corev1.NodeCondition{
-		{Type: corev1.NodeMemoryPressure, Status: corev1.ConditionFalse, Reason: "NoEviction", Message: quiet("memory")},
-		{Type: corev1.NodeDiskPressure, Status: corev1.ConditionFalse, Reason: "NoEviction", Message: quiet("disk space")},
-		{Type: corev1.NodePIDPressure, Status: corev1.ConditionFalse, Reason: "NoEviction", Message: quiet("process IDs")},
+		{Type: corev1.NodeMemoryPressure, Status: corev1.ConditionFalse, Reason: "KubeletHasSufficientMemory", Message: "kubelet has sufficient memory available"},
+		{Type: corev1.NodeDiskPressure, Status: corev1.ConditionFalse, Reason: "KubeletHasNoDiskPressure", Message: "kubelet has no disk pressure"},
+		{Type: corev1.NodePIDPressure, Status: corev1.ConditionFalse, Reason: "KubeletHasSufficientPID", Message: "kubelet has sufficient PID available"},
 		{Type: corev1.NodeReady, Status: ready.Status, Reason: ready.Reason, Message: ready.Message},
 	}
 	for i := range want {
 		want[i].LastHeartbeatTime, want[i].LastTransitionTime = now, now
 		for _, o := range old {
-			if o.Type == want[i].Type && o.Status == want[i].Status {
+			switch {
+			case o.Type != want[i].Type:
+			case o.Type != corev1.NodeReady:
+				want[i] = o
+			case o.Status == want[i].Status:
 				want[i].LastTransitionTime = o.LastTransitionTime
 			}
 		}

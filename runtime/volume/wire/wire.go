@@ -49,6 +49,8 @@ const (
 	HostStat
 	// Resolve returns in Data what Path below Root is after every symlink, relative to Root; it fails when that leaves Root.
 	Resolve
+	// Empty removes everything below the directory Path, and nothing that a link in it points to.
+	Empty
 )
 
 // What Stat answers in Result.Data.
