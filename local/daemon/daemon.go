@@ -11,7 +11,6 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -21,6 +20,7 @@ import (
 	"skiff.local/skiff/local/apiserver"
 	"skiff.local/skiff/local/client"
 	"skiff.local/skiff/local/controllers/nodes"
+	"skiff.local/skiff/local/memory"
 	"skiff.local/skiff/local/network"
 	"skiff.local/skiff/local/profile"
 	"skiff.local/skiff/local/store"
@@ -75,7 +75,7 @@ type daemon struct {
 // Run runs the profile's cluster until ctx ends, which leaves the pods running, or until a verb asks it to stop. A
 // start that fails is reported to Options.Events and returned; it leaves things as they were.
 func Run(ctx context.Context, o Options) error {
-	debug.SetGCPercent(startGCPercent)
+	memory.Start()
 	// Whoever started the daemon may be gone before the last event about it is written.
 	signal.Ignore(syscall.SIGPIPE)
 	d := &daemon{
@@ -112,7 +112,7 @@ func (d *daemon) run(ctx context.Context) error {
 	if err := d.start(ctx, runCtx, &undo); err != nil {
 		return err
 	}
-	go settle(runCtx, d.log)
+	go memory.Keep(runCtx, d.log)
 
 	select {
 	case <-ctx.Done():

@@ -8,6 +8,7 @@ import (
 	"skiff.local/skiff/local/apiserver"
 	"skiff.local/skiff/local/client"
 	"skiff.local/skiff/local/controllers/nodes"
+	"skiff.local/skiff/local/memory"
 )
 
 // pingTimeout bounds the question whether the engine answers: status is for when things hang.
@@ -18,7 +19,7 @@ func (d *daemon) status(ctx context.Context) client.Status {
 	stats := d.store.Stats()
 	s := client.Status{
 		Profile: d.profile.Name, Context: d.profile.Context(), Running: true,
-		Daemon: &client.DaemonStatus{PID: os.Getpid(), Started: d.started, RSS: residentMemory(), LogFile: d.profile.LogPath()},
+		Daemon: &client.DaemonStatus{PID: os.Getpid(), Started: d.started, RSS: memory.Resident(), LogFile: d.profile.LogPath()},
 		API:    client.APIStatus{URL: d.url(), Ready: true},
 		Engine: client.EngineStatus{Host: d.engine.Host(), Ready: true},
 		Store:  client.StoreStatus{Revision: stats.Revision, Objects: stats.Objects, Bytes: stats.FileBytes},

@@ -1,9 +1,10 @@
-package daemon
+package memory
 
 import (
 	"log/slog"
 	"runtime"
 	"testing"
+	"time"
 )
 
 func TestOnlyAQuietDaemonThatHoldsTooMuchShrinks(t *testing.T) {
@@ -37,5 +38,33 @@ func TestTheHeapIsReadAndShrinks(t *testing.T) {
 	shrink(slog.New(slog.DiscardHandler))
 	if after := readHeap(); after.held > before.held-32<<20 || after.live > before.live+32<<20 {
 		t.Errorf("after %+v, before %+v", after, before)
+	}
+}
+
+func TestCollectionsAreRareOnlyWhileTheyWouldBeFrequent(t *testing.T) {
+	pace := idlePercent
+	for i, step := range []struct {
+		between time.Duration
+		want    int
+	}{
+		{time.Minute, idlePercent}, {500 * time.Millisecond, idlePercent}, {100 * time.Millisecond, busyPercent},
+		{time.Second, busyPercent}, {3 * time.Second, idlePercent},
+	} {
+		if pace = paceOf(pace, step.between); pace != step.want {
+			t.Errorf("step %d: %d %%, want %d", i, pace, step.want)
+		}
+	}
+}
+
+func TestEveryCollectionIsNoticed(t *testing.T) {
+	through := make(chan time.Time, 1)
+	onCollection(t.Context(), through)
+	for range 3 {
+		runtime.GC()
+		select {
+		case <-through:
+		case <-time.After(10 * time.Second):
+			t.Fatal("a collection went by unnoticed")
+		}
 	}
 }

@@ -1,4 +1,4 @@
-package daemon
+package memory
 
 import (
 	"bufio"
@@ -41,8 +41,8 @@ func dropExecutablePages() error {
 	return lines.Err()
 }
 
-// residentMemory is the process's resident set in bytes, or 0 when it can't be read.
-func residentMemory() uint64 {
+// Resident is the process's resident set in bytes, or 0 when it can't be read.
+func Resident() uint64 {
 	raw, err := os.ReadFile("/proc/self/statm")
 	if err != nil {
 		return 0
