@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"time"
 
 	"skiff.local/skiff/local/profile"
@@ -19,56 +18,6 @@ import (
 // startTimeout bounds a start. Chosen: the slowest step, loading the helper image into a busy engine, takes seconds.
 const startTimeout = 90 * time.Second
 
-// StartOptions are what a start may decide. Zero values keep what the cluster has, or the defaults at its first start.
-type StartOptions struct {
-	// WaitDNS makes the start wait until the cluster's DNS answers, not only its API.
-	WaitDNS bool
-	// Probe makes sure that a daemon that seems to run answers: one that was just killed still holds its lock.
-	Probe bool
-	// APIPort fixes the API's TCP port; 0 keeps it, or picks a free one.
-	APIPort int
-	// Subnet fixes the /16 of pods and Services ("10.99.0.0/16").
-	Subnet string
-	// Nodes is how many Node objects to show.
-	Nodes int
-	// Bind is an address that NodePorts listen on besides loopback.
-	Bind string
-	// Restore puts the last good copy of the store in the place of a damaged one first.
-	Restore bool
-	// Version is the caller's; the daemon's program refuses to run for a skiff of another release.
-	Version string
-	// Verbosity is passed on to the daemon's log.
-	Verbosity int
-}
-
-// Args are the arguments of the daemon's program.
-func (o StartOptions) Args(p *profile.Profile) []string {
-	var args []string
-	if o.Version != "" {
-		args = append(args, "--"+VersionFlag, o.Version) // first: it is looked at before the rest
-	}
-	args = append(args, "--profile", p.Name)
-	if o.APIPort != 0 {
-		args = append(args, "--api-port", strconv.Itoa(o.APIPort))
-	}
-	if o.Subnet != "" {
-		args = append(args, "--subnet", o.Subnet)
-	}
-	if o.Nodes != 0 {
-		args = append(args, "--nodes", strconv.Itoa(o.Nodes))
-	}
-	if o.Bind != "" {
-		args = append(args, "--bind", o.Bind)
-	}
-	if o.Restore {
-		args = append(args, "--restore")
-	}
-	if o.Verbosity != 0 {
-		args = append(args, "--verbosity", strconv.Itoa(o.Verbosity))
-	}
-	return args
-}
-
 // Ensure returns the profile's daemon and starts it when it isn't running. progress, which may be nil, is told each
 // phase as it ends. It does not touch the user's kubeconfig.
 func Ensure(ctx context.Context, p *profile.Profile, o StartOptions, progress func(Event)) (*Cluster, error) {
@@ -76,6 +25,9 @@ func Ensure(ctx context.Context, p *profile.Profile, o StartOptions, progress fu
 	defer cancel()
 	if progress == nil {
 		progress = func(Event) {}
+	}
+	if err := o.Validate(); err != nil {
+		return nil, err
 	}
 	for {
 		c, err := ensureOnce(ctx, p, o, progress)

@@ -121,6 +121,9 @@ func (d *daemon) settle(ctx context.Context) error {
 		return err
 	}
 	want := d.opts.Start
+	if err := want.Validate(); err != nil {
+		return err
+	}
 	if want.APIPort != 0 {
 		settings.APIPort, settings.APIPortFixed = want.APIPort, true
 	}
@@ -133,10 +136,7 @@ func (d *daemon) settle(ctx context.Context) error {
 	settings.Nodes = max(settings.Nodes, 1)
 	switch {
 	case want.Subnet != "":
-		subnet, err := parseSubnet(want.Subnet)
-		if err != nil {
-			return err
-		}
+		subnet := netip.MustParsePrefix(want.Subnet) // it was validated
 		if existed && settings.Subnet != subnet {
 			return &client.Failure{
 				Reason:  client.ReasonInvalid,
@@ -178,18 +178,6 @@ func (d *daemon) takeSubnet(ctx context.Context) (subnet netip.Prefix, err error
 		}
 	}
 	return subnet, err
-}
-
-func parseSubnet(s string) (netip.Prefix, error) {
-	subnet, err := netip.ParsePrefix(s)
-	if err != nil || !subnet.Addr().Is4() || subnet.Bits() != 16 || subnet != subnet.Masked() || !subnet.Addr().IsPrivate() {
-		return netip.Prefix{}, &client.Failure{
-			Reason:  client.ReasonInvalid,
-			Message: fmt.Sprintf("--subnet %q is no private IPv4 network of 16 bits", s),
-			Hint:    "write it like 10.99.0.0/16",
-		}
-	}
-	return subnet, nil
 }
 
 // openState opens the store and makes the certificates, side by side.

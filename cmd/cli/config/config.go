@@ -12,6 +12,7 @@ import (
 
 	"skiff.local/skiff/cmd/cli/env"
 	"skiff.local/skiff/cmd/cli/exit"
+	"skiff.local/skiff/local/client"
 	"skiff.local/skiff/local/profile"
 )
 
@@ -43,8 +44,8 @@ func setPort(s *profile.Settings, value string) error {
 
 func setNodes(s *profile.Settings, value string) error {
 	n, err := strconv.Atoi(value)
-	if err != nil || n < 1 || n > 50 {
-		return fmt.Errorf("%q is no number of nodes from 1 to 50", value)
+	if err != nil || n < 1 || n > client.MaxNodes {
+		return fmt.Errorf("%q is no number of nodes from 1 to %d", value, client.MaxNodes)
 	}
 	s.Nodes = n
 	return nil

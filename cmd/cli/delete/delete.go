@@ -147,7 +147,7 @@ func (o *options) confirm(profiles []*profile.Profile) bool {
 // one removes a profile in the order in which a failure leaves something that a second delete can finish: the daemon,
 // what the engine holds, the kubeconfig entry, and the folder last.
 func (o *options) one(ctx context.Context, p *profile.Profile) error {
-	begin := time.Now()
+	begin, existed := time.Now(), p.Exists()
 	if _, err := stop.Stop(ctx, p, client.StopRequest{Now: true}, true, time.Minute); err != nil {
 		return err
 	}
@@ -170,6 +170,10 @@ func (o *options) one(ctx context.Context, p *profile.Profile) error {
 	}
 	if err := p.Remove(); err != nil {
 		return err
+	}
+	if !existed && removed == (Removed{}) {
+		fmt.Fprintf(o.env.IO.ErrOut, "there is no cluster to delete (profile %q)\n", p.Name)
+		return nil
 	}
 	fmt.Fprintf(o.env.IO.Out, "profile %q is deleted: %s, its state and its context (%s)\n", p.Name, removed, env.Duration(time.Since(begin)))
 	return nil

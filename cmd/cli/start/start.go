@@ -4,6 +4,7 @@ package start
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -71,6 +72,9 @@ func run(ctx context.Context, o *options) error {
 	if c, err = o.env.ReplaceOlder(ctx, p, c, o.StartOptions); err != nil {
 		return err
 	}
+	if !c.Started {
+		o.warnOfIgnored(p)
+	}
 	path, err := p.MergeKubeconfig(c.Credentials(), !o.keepContext)
 	if err != nil {
 		return err
@@ -90,6 +94,19 @@ func run(ctx context.Context, o *options) error {
 	}
 	fmt.Fprintf(o.env.IO.Out, "context %q is %s in %s\n", p.Context(), state, path)
 	return nil
+}
+
+// warnOfIgnored tells which flags came too late: a cluster takes them when it starts.
+func (o *options) warnOfIgnored(p *profile.Profile) {
+	settings, ok, err := p.ReadSettings()
+	if err != nil || !ok {
+		return // it is said where it matters
+	}
+	if late := o.Differing(settings); len(late) > 0 {
+		flags := strings.Join(late, " ")
+		fmt.Fprintf(o.env.IO.ErrOut, "%s the cluster runs already, so %s has no effect; %s, then %s\n",
+			o.env.IO.ErrColours().Yellow("warning:"), flags, o.env.Command("stop --keep-pods"), o.env.Command("start "+flags))
+	}
 }
 
 func ready(o *options) string {

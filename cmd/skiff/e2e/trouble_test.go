@@ -35,6 +35,7 @@ func TestTroubleIsSaidClearly(t *testing.T) {
 		"an unusable home":                  {[]string{"start"}, []string{"SKIFF_HOME=" + filepath.Join(file, "home")}, 6, []string{"SKIFF_HOME"}},
 		"no daemon's program":               {[]string{"start"}, []string{"SKIFFD=/nowhere/skiffd"}, 13, []string{"/nowhere/skiffd", "SKIFFD"}},
 		"a daemon of another release":       {[]string{"start"}, []string{"SKIFFD=" + anotherRelease(t)}, 13, []string{"0.0.1", "not of one release"}},
+		"a number of nodes that is none":    {[]string{"start", "--nodes", "-3"}, nil, 2, []string{"--nodes -3", "use 1 to"}},
 		"a bad profile name":                {[]string{"start", "-p", "Not_A_Name"}, nil, 2, []string{"Not_A_Name"}},
 		"a verb that is no verb":            {[]string{"strat"}, nil, 2, []string{`no verb "strat"`, "skiff start"}},
 		"an unknown flag":                   {[]string{"start", "--frobnicate"}, nil, 2, []string{"--frobnicate", "skiff start --help"}},
@@ -89,6 +90,17 @@ func TestAnImageThatIsNowhereIsExplained(t *testing.T) {
 	}
 	kubectl(t, "run", "never", "--image="+shared.image+":none", "--image-pull-policy=Never")
 	eventuallyPrints(t, "ErrImageNeverPull", "get", "pods")
+}
+
+func TestAFlagThatComesTooLateIsSaidToHaveNoEffect(t *testing.T) {
+	ensureStarted(t)
+	r := try(t, shared.bin, "start", "--nodes", "7")
+	if r.code != 0 || !strings.Contains(r.errOut, "--nodes 7 has no effect") {
+		t.Errorf("%s", r)
+	}
+	if out := skiff(t, "get", "nodes", "-o", "name"); strings.Count(out, "node/") == 7 {
+		t.Errorf("it had one: %s", out)
+	}
 }
 
 func TestASecondDaemonIsRefused(t *testing.T) {
