@@ -73,8 +73,8 @@ func Keep(ctx context.Context, log *slog.Logger) {
 }
 
 // paceOf is the target for the next collection, by how long after the one before the last one came. The two bounds
-// differ, since a larger target makes collections rarer. Chosen: below the first, a third of
-// the CPU time went into collections; measured when definitions of 5 MB were applied.
+// differ, since a larger target makes collections rarer by itself. Chosen; measured below the first, when definitions of
+// 5 MB were applied: collections took half of the processor time.
 func paceOf(now int, between time.Duration) int {
 	switch {
 	case between < 300*time.Millisecond:
