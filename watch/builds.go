@@ -163,7 +163,7 @@ func (s *Set) endBuilds(ended []built) {
 			if s.syncer != nil {
 				s.syncer.Built(known.image.Context)
 			}
-			s.state.moved[known.image.Reference] = end.id
+			s.state.moved[known.image.Reference] = move{id: end.id, since: time.Now()}
 		}
 		s.emit(e)
 	}

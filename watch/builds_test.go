@@ -107,4 +107,9 @@ func TestOnceBuildsFirst(t *testing.T) {
 		t.Errorf("built %v", builder.list())
 	}
 	b.holds("web=")
+	for _, call := range b.cluster.log() {
+		if strings.HasPrefix(call, "restarted") {
+			t.Errorf("pods that start with the new image were replaced: %s", call)
+		}
+	}
 }

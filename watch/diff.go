@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
@@ -27,12 +28,12 @@ func (s *Set) confirm(ctx context.Context, p plan.Plan) bool {
 		for _, op := range step.Ops {
 			obj := s.state.objects[op.Index]
 			result, err := s.target.Apply(ctx, cluster.Request{Object: obj.Unstructured, Ref: obj.ref, Hash: obj.Hash, Unit: obj.unit, DryRun: true, TakeOver: s.definition.TakeOver})
-			if err != nil {
+			if cluster.IsUnknownKind(err) || apierrors.IsNotFound(err) {
 				// A namespace or kind that this plan creates makes its objects impossible to try.
 				differences = append(differences, Difference{Ref: obj.ref, After: readable(obj.Unstructured, nil)})
 				continue
 			}
-			if result.Action == cluster.Unchanged {
+			if err != nil || result.Action == cluster.Unchanged {
 				continue
 			}
 			differences = append(differences, Difference{Ref: obj.ref, Before: readable(result.Before, result.Live), After: readable(result.Live, result.Before)})

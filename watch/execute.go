@@ -140,6 +140,7 @@ func (s *Set) succeed(obj placed, op plan.Op, result cluster.Result, begun time.
 		s.state.members[obj.ref] = result.Member
 	}
 	action := event.Action(result.Action)
+	s.state.fresh[obj.ref] = action == event.Created || action == event.Replaced
 	done.Count(action)
 	ref := obj.ref
 	s.emit(event.Event{Type: event.Object, Object: &ref, Action: action, Fields: result.Fields, Cause: op.Cause, Notes: result.Notes,

@@ -107,11 +107,13 @@ func (f *fakeCluster) Explain(_ context.Context, _ cluster.Request, err error) [
 	return []cluster.Explanation{{Reason: err.Error(), Retry: !strings.Contains(err.Error(), "final")}}
 }
 
-func (f *fakeCluster) Restart(_ context.Context, ref plan.Ref, _ string, _ []string, annotations map[string]string) (*unstructured.Unstructured, error) {
+func (f *fakeCluster) Restart(_ context.Context, ref plan.Ref, _ string, _ []string, annotations map[string]string) (*unstructured.Unstructured, bool, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.calls = append(f.calls, fmt.Sprintf("restarted %s %v", ref, annotations))
-	return &unstructured.Unstructured{Object: map[string]any{}}, nil
+	call := fmt.Sprintf("restarted %s %v", ref, annotations)
+	changed := !slices.Contains(f.calls, call)
+	f.calls = append(f.calls, call)
+	return &unstructured.Unstructured{Object: map[string]any{}}, changed, nil
 }
 
 // names are the objects that the fake holds, as Kind/name=value of the key x.

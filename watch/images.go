@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"skiff.local/skiff/watch/cluster"
 	"skiff.local/skiff/watch/event"
@@ -29,56 +30,89 @@ func (s *Set) ImageMoved(reference, id string) {
 	})
 }
 
-// moveImages rolls the workloads whose images moved.
-func (s *Set) moveImages(ctx context.Context, images map[string]string) error {
-	for _, image := range slices.Sorted(maps.Keys(images)) {
-		if s.state.images[image] == images[image] {
-			continue // said by more than one, or built again to the same
-		}
-		for _, obj := range s.state.objects {
-			if err := s.moveImage(ctx, obj, image, images[image]); err != nil {
-				return err
+const (
+	// sayTime is how long to wait for pods that are being started to say which image they run, askAgain how often to look.
+	// Chosen: a pod says so within a second, and one that has not in ten is better replaced.
+	sayTime  = 10 * time.Second
+	askAgain = 250 * time.Millisecond
+)
+
+// move is an image that moved, on its way to the workloads that use it.
+type move struct {
+	id    string
+	since time.Time
+}
+
+// moveImages rolls the workloads whose images moved. Moves that can't be decided yet stay for the next pass.
+func (s *Set) moveImages(ctx context.Context) error {
+	s.state.askAgain = time.Time{}
+	for _, image := range slices.Sorted(maps.Keys(s.state.moved)) {
+		m := s.state.moved[image]
+		decided := true
+		if s.state.images[image] != m.id { // not said by more than one, or built again to the same
+			for _, obj := range s.state.objects {
+				done, err := s.moveImage(ctx, obj, image, m)
+				if err != nil {
+					return err
+				}
+				decided = decided && done
 			}
 		}
-		s.state.images[image] = images[image]
+		if !decided {
+			s.state.askAgain = time.Now().Add(askAgain)
+			continue
+		}
+		s.state.images[image] = m.id
+		delete(s.state.moved, image)
 	}
 	return nil
 }
 
-func (s *Set) moveImage(ctx context.Context, obj placed, image, id string) error {
+// moveImage gives a workload new pods if it has to have some, and reports whether that is decided.
+func (s *Set) moveImage(ctx context.Context, obj placed, image string, m move) (decided bool, err error) {
+	id := m.id
 	member, applied := s.state.members[obj.ref]
 	path := templatePath(obj.Unstructured)
 	if !applied || path == nil || obj.GetAnnotations()[annotationFollow] == "false" {
-		return nil
+		return true, nil
 	}
 	containers := containersWith(podSpec(obj.Unstructured, path), image)
-	if len(containers) == 0 || s.follow.Runs(obj.ref, containers, id) {
-		return nil
+	if len(containers) == 0 || s.state.fresh[obj.ref] {
+		return true, nil // what was made after the image moved starts with it
+	}
+	switch runs, certain := s.follow.Runs(obj.ref, containers, id); {
+	case runs:
+		return true, nil
+	case !certain && time.Since(m.since) < sayTime:
+		return false, nil
 	}
 	ref := obj.ref
 	e := event.Event{Type: event.Object, Object: &ref, Action: event.Restarted, Cause: fmt.Sprintf("%s is another image now (%s)", image, shortID(id))}
 	switch obj.GetKind() {
 	case "Job", "CronJob":
-		return nil // what runs, runs to its end; the next run takes the new image
+		return true, nil // what runs, runs to its end; the next run takes the new image
 	case "Pod":
 		// A pod can't be changed in place: it goes, and the retry of what failed makes it anew.
 		if err := s.target.Prune(ctx, member, false); err != nil {
-			return s.reportRestart(e, err)
+			return true, s.reportRestart(e, err)
 		}
 		delete(s.state.members, ref)
 		s.state.failed[ref] = &failure{hash: obj.Hash, message: "is made anew", retry: true}
 		s.scheduleRetry()
-		return s.reportRestart(e, nil)
+		return true, s.reportRestart(e, nil)
 	}
 	annotations := map[string]string{}
 	for _, container := range containers {
 		annotations[annotationImage+container] = strings.TrimPrefix(id, "sha256:")
 	}
-	live, err := s.target.Restart(ctx, obj.ref, obj.GetAPIVersion(), path, annotations)
+	live, changed, err := s.target.Restart(ctx, obj.ref, obj.GetAPIVersion(), path, annotations)
+	if err == nil && !changed {
+		return true, nil // it was told before, by another run
+	}
 	if err == nil {
 		s.follow.Applied(obj.ref, live)
 	}
-	return s.reportRestart(e, err)
+	return true, s.reportRestart(e, err)
 }
 
 func (s *Set) reportRestart(e event.Event, err error) error {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"path/filepath"
 	"slices"
 	"time"
@@ -19,7 +18,10 @@ import (
 // pass brings the cluster in step with the files once. An error means that the cluster could not be asked; whatever is
 // wrong with files or objects is reported by events instead.
 func (s *Set) pass(ctx context.Context, c cause) (event.Summary, error) {
-	maps.Copy(s.state.moved, c.inbox.images)
+	clear(s.state.fresh)
+	for image, id := range c.inbox.images {
+		s.state.moved[image] = move{id: id, since: time.Now()}
+	}
 	s.endBuilds(c.inbox.built)
 	s.load()
 	s.reportFiles()
@@ -48,11 +50,7 @@ func (s *Set) pass(ctx context.Context, c cause) (event.Summary, error) {
 	if !c.once && (changed > 0 || summary.Failed > 0 && c.burst != nil) {
 		s.emit(event.Event{Type: event.Applied, Summary: &summary, Took: time.Since(c.lastChange)})
 	}
-	if err := s.moveImages(ctx, s.state.moved); err != nil {
-		return summary, err // they are kept for the pass that comes through
-	}
-	clear(s.state.moved)
-	return summary, nil
+	return summary, s.moveImages(ctx) // what can't be moved now is kept for the pass that comes through
 }
 
 // dropGone notes that somebody else deleted members.

@@ -24,7 +24,9 @@ type state struct {
 	twice    map[plan.Ref]bool             // as reported
 	absent   map[plan.Ref]time.Time        // since when members are no longer in the sources
 	images   map[string]string             // what images that moved mean now, by reference
-	moved    map[string]string             // of these, what is still to be acted upon
+	moved    map[string]move               // of these, what is still to be acted upon
+	fresh    map[plan.Ref]bool             // made in this pass
+	askAgain time.Time                     // when pods may have said what they run; zero for never
 
 	badSync   map[string]bool // problems with annotations, as reported
 	syncRules int             // how many rules the files were looked at for
@@ -52,7 +54,7 @@ func newState() *state {
 	return &state{
 		members: map[plan.Ref]plan.Member{}, failed: map[plan.Ref]*failure{}, problems: map[string][]manifest.Problem{},
 		missing: map[string]bool{}, skipped: map[string]bool{}, kept: map[plan.Ref]string{}, twice: map[plan.Ref]bool{},
-		absent: map[plan.Ref]time.Time{}, images: map[string]string{}, moved: map[string]string{},
+		absent: map[plan.Ref]time.Time{}, images: map[string]string{}, moved: map[string]move{}, fresh: map[plan.Ref]bool{},
 	}
 }
 
@@ -101,6 +103,9 @@ func (st *state) memberList() []plan.Member {
 // wakeAt is when the loop has to act although nothing happens; zero for never.
 func (st *state) wakeAt() time.Time {
 	at := st.nextRetry
+	if !st.askAgain.IsZero() && (at.IsZero() || st.askAgain.Before(at)) {
+		at = st.askAgain
+	}
 	for _, due := range st.absent {
 		if at.IsZero() || due.Before(at) {
 			at = due

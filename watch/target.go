@@ -22,7 +22,7 @@ type target interface {
 	AwaitKind(ctx context.Context, name string) error
 	Prune(ctx context.Context, member plan.Member, dryRun bool) error
 	Explain(context.Context, cluster.Request, error) []cluster.Explanation
-	Restart(ctx context.Context, ref plan.Ref, apiVersion string, path []string, annotations map[string]string) (*unstructured.Unstructured, error)
+	Restart(ctx context.Context, ref plan.Ref, apiVersion string, path []string, annotations map[string]string) (live *unstructured.Unstructured, changed bool, err error)
 }
 
 // follower watches what becomes of objects that were applied. *outcome.Follower is the real one.
@@ -35,8 +35,9 @@ type follower interface {
 	Known(plan.Ref)
 	// Pruned says that the set deletes an object.
 	Pruned(plan.Ref)
-	// Runs reports whether all pods of an object are known to run this image in these containers.
-	Runs(ref plan.Ref, containers []string, imageID string) bool
+	// Runs reports whether all pods of an object run this image in these containers, and whether that is certain: a pod
+	// that is just being started has not said yet.
+	Runs(ref plan.Ref, containers []string, imageID string) (runs, certain bool)
 }
 
 type noFollower struct{}
@@ -45,4 +46,4 @@ func (noFollower) Run(ctx context.Context)                      { <-ctx.Done() }
 func (noFollower) Applied(plan.Ref, *unstructured.Unstructured) {}
 func (noFollower) Known(plan.Ref)                               {}
 func (noFollower) Pruned(plan.Ref)                              {}
-func (noFollower) Runs(plan.Ref, []string, string) bool         { return false }
+func (noFollower) Runs(plan.Ref, []string, string) (bool, bool) { return false, true }

@@ -119,11 +119,15 @@ func (c *Cluster) resourceFor(ref plan.Ref) (dynamic.ResourceInterface, error) {
 }
 
 // Restart gives the pods of a workload a reason to be replaced: annotations on its template that a manager of their own
-// owns, so that the manifests neither know nor remove them.
-func (c *Cluster) Restart(ctx context.Context, ref plan.Ref, apiVersion string, path []string, annotations map[string]string) (*unstructured.Unstructured, error) {
+// owns, so that the manifests neither know nor remove them. Changed is false when they were there already.
+func (c *Cluster) Restart(ctx context.Context, ref plan.Ref, apiVersion string, path []string, annotations map[string]string) (live *unstructured.Unstructured, changed bool, err error) {
 	resource, err := c.resourceFor(ref)
 	if err != nil {
-		return nil, err
+		return nil, false, err
+	}
+	before, err := resource.Get(ctx, ref.Name, metav1.GetOptions{})
+	if err != nil {
+		return nil, false, fmt.Errorf("look at %s: %w", ref, err)
 	}
 	values := map[string]any{}
 	for key, value := range annotations {
@@ -135,16 +139,16 @@ func (c *Cluster) Restart(ctx context.Context, ref plan.Ref, apiVersion string, 
 	patch.SetName(ref.Name)
 	patch.SetNamespace(ref.Namespace)
 	if err := unstructured.SetNestedMap(patch.Object, values, append(slices.Clone(path), "metadata", "annotations")...); err != nil {
-		return nil, fmt.Errorf("give %s new pods: %w", ref, err)
+		return nil, false, fmt.Errorf("give %s new pods: %w", ref, err)
 	}
 	body, err := patch.MarshalJSON()
 	if err != nil {
-		return nil, fmt.Errorf("give %s new pods: %w", ref, err)
+		return nil, false, fmt.Errorf("give %s new pods: %w", ref, err)
 	}
 	force := true
-	live, err := resource.Patch(ctx, ref.Name, types.ApplyPatchType, body, metav1.PatchOptions{FieldManager: FieldManager + "-images", Force: &force})
+	live, err = resource.Patch(ctx, ref.Name, types.ApplyPatchType, body, metav1.PatchOptions{FieldManager: FieldManager + "-images", Force: &force})
 	if err != nil {
-		return nil, fmt.Errorf("give %s new pods: %w", ref, err)
+		return nil, false, fmt.Errorf("give %s new pods: %w", ref, err)
 	}
-	return live, nil
+	return live, live.GetGeneration() != before.GetGeneration(), nil
 }

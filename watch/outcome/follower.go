@@ -76,6 +76,8 @@ type track struct {
 	saidAt    time.Time // when that was
 	crashes   map[string]bool
 	lastLines string
+	// recovering is since when it is ready after a crash, zero when it is not or did not crash.
+	recovering time.Time
 }
 
 // New returns a follower of nothing.
@@ -93,7 +95,7 @@ func (f *Follower) Applied(ref plan.Ref, live *unstructured.Unstructured) {
 	t := f.trackLocked(ref)
 	now := time.Now()
 	t.appliedAt, t.since, t.expect, t.quiet, t.ready = now, now, live.GetGeneration(), false, false
-	t.uid, t.progress, t.waiting, t.crashes = string(live.GetUID()), "", "", map[string]bool{}
+	t.uid, t.progress, t.waiting, t.crashes, t.recovering = string(live.GetUID()), "", "", map[string]bool{}, time.Time{}
 	if t.object == nil || t.object.GetResourceVersion() != live.GetResourceVersion() {
 		t.object = live.DeepCopy()
 	}
@@ -240,14 +242,27 @@ func (t *track) advance(verdict Verdict, pods []*corev1.Pod, now time.Time) sayi
 		return says
 	case Ready:
 		if !t.ready {
+			since := now
+			if len(t.crashes) > 0 && !t.quiet {
+				// Without a probe, what crashes at its start is ready for a moment every time.
+				if t.recovering.IsZero() {
+					t.recovering = now
+				}
+				since = t.recovering
+				if stood := now.Sub(since); stood < patience {
+					says.again = patience - stood
+					return says
+				}
+			}
 			if !t.quiet {
-				says.events = append(says.events, event.Event{Type: event.Ready, Object: &ref, Message: verdict.Message, Took: now.Sub(t.since)})
+				says.events = append(says.events, event.Event{Type: event.Ready, Object: &ref, Message: verdict.Message, Took: since.Sub(t.since)})
 			}
 			t.ready, t.quiet, t.waiting, t.progress = true, false, "", ""
-			t.lastLines = ""
+			t.lastLines, t.recovering = "", time.Time{}
 		}
 		return says
 	}
+	t.recovering = time.Time{}
 	if t.ready {
 		t.ready, t.since = false, now
 		says.again = settle

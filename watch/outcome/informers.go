@@ -241,26 +241,30 @@ func (f *Follower) Pods(ref plan.Ref) []*corev1.Pod {
 	return f.podsOfLocked(t)
 }
 
-// Runs reports whether the pods of an object are known to run an image in these containers: a tag that was moved to
-// the image it meant already is no reason for new pods.
-func (f *Follower) Runs(ref plan.Ref, containers []string, imageID string) bool {
+// Runs reports whether the pods of an object run an image in these containers: a tag that was moved to the image it
+// meant already is no reason for new pods. A container that is being started has not said yet what it runs; then the
+// answer is not certain.
+func (f *Follower) Runs(ref plan.Ref, containers []string, imageID string) (runs, certain bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	t := f.tracks[ref]
 	if t == nil || imageID == "" {
-		return false
+		return false, true
 	}
-	seen := false
-	for _, pod := range f.podsOfLocked(t) {
+	pods := f.podsOfLocked(t)
+	certain = len(pods) > 0
+	for _, pod := range pods {
+		said := 0
 		for _, status := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
-			if !slices.Contains(containers, status.Name) {
-				continue
+			switch {
+			case !slices.Contains(containers, status.Name) || status.ImageID == "":
+			case !strings.HasSuffix(status.ImageID, strings.TrimPrefix(imageID, "sha256:")):
+				return false, true
+			default:
+				said++
 			}
-			if !strings.HasSuffix(status.ImageID, strings.TrimPrefix(imageID, "sha256:")) {
-				return false
-			}
-			seen = true
 		}
+		certain = certain && said == len(containers)
 	}
-	return seen
+	return certain, certain
 }

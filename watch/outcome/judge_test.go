@@ -124,11 +124,15 @@ func TestAdvanceSaysNewsOnly(t *testing.T) {
 	slow := pod(t, "{phase: Running, containerStatuses: [{name: c, image: x, started: true, state: {running: {}}}]}")
 	ready := pod(t, "{phase: Running, conditions: [{type: Ready, status: 'True'}]}")
 	ready.CreationTimestamp = metav1.Now()
+	crashed := pod(t, "{phase: Running, containerStatuses: [{name: c, image: x, restartCount: 1, state: {waiting: {reason: CrashLoopBackOff}}, lastState: {terminated: {exitCode: 2}}}]}")
 	says := func(at time.Duration, v Verdict, p *corev1.Pod) string {
 		out := ""
 		s := tr.advance(v, []*corev1.Pod{p}, start.Add(at))
 		for _, e := range s.events {
 			out += string(e.Type) + " "
+		}
+		for range s.crashes {
+			out += "crash "
 		}
 		if s.ask != nil {
 			out += "ask "
@@ -153,6 +157,13 @@ func TestAdvanceSaysNewsOnly(t *testing.T) {
 		{7 * time.Second, Verdict{Progressing, "0 of 1"}, slow, "again in 100ms"},
 		{7100 * time.Millisecond, Verdict{Progressing, "0 of 1"}, slow, "progress again in 2.9s"},
 		{8 * time.Second, Verdict{Ready, ""}, ready, "ready "},
+		// Without a probe, what crashes at its start is ready for a moment: only what lasts counts.
+		{9 * time.Second, Verdict{Progressing, "0 of 1"}, crashed, "again in 100ms"},
+		{9100 * time.Millisecond, Verdict{Progressing, "0 of 1"}, crashed, "progress crash "},
+		{10 * time.Second, Verdict{Ready, ""}, ready, "again in 3s"},
+		{11 * time.Second, Verdict{Progressing, "0 of 1"}, crashed, ""},
+		{12 * time.Second, Verdict{Ready, ""}, ready, "again in 3s"},
+		{15 * time.Second, Verdict{Ready, ""}, ready, "ready "},
 	} {
 		if got := says(step.at, step.v, step.p); got != step.want {
 			t.Errorf("step %d: said %q, want %q", i, got, step.want)

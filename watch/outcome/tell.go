@@ -27,7 +27,7 @@ func (f *Follower) tellCrash(ref plan.Ref, report crashReport) {
 	ctx := f.context()
 	f.waiting.Go(func() {
 		e := event.Event{Type: event.Crash, Object: &ref, Pod: report.pod.Name, Container: report.crash.Container, Message: report.crash.Message}
-		e.Lines = f.log(ctx, report)
+		e.Lines = f.lastWords(ctx, report)
 		words := report.crash.Container + report.crash.Message + strings.Join(e.Lines, "\n")
 		f.mu.Lock()
 		t := f.tracks[ref]
@@ -48,12 +48,21 @@ func (f *Follower) context() context.Context {
 	return f.ctx
 }
 
-func (f *Follower) log(ctx context.Context, report crashReport) []string {
+// lastWords is the end of the log of the instance that crashed. By the time the log is asked for, another instance may have
+// taken its place and said nothing yet, or ended as well: then the one before, or after, has it.
+func (f *Follower) lastWords(ctx context.Context, report crashReport) []string {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
+	if lines := f.log(ctx, report, report.crash.Previous); len(lines) > 0 {
+		return lines
+	}
+	return f.log(ctx, report, !report.crash.Previous)
+}
+
+func (f *Follower) log(ctx context.Context, report crashReport, previous bool) []string {
 	tail := int64(crashLines)
 	raw, err := f.config.Client.CoreV1().Pods(report.pod.Namespace).GetLogs(report.pod.Name, &corev1.PodLogOptions{
-		Container: report.crash.Container, TailLines: &tail, Previous: report.crash.Previous,
+		Container: report.crash.Container, TailLines: &tail, Previous: previous,
 	}).DoRaw(ctx)
 	if err != nil {
 		return nil // the crash itself is said all the same

@@ -1,6 +1,7 @@
 package watchtest
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -77,6 +78,40 @@ func TestChangedConfigurationRollsThePodsThatReadIt(t *testing.T) {
 	for _, e := range b.seen() {
 		if e.Type == event.Object {
 			t.Errorf("%s", e)
+		}
+	}
+}
+
+// What is built while its pods start is what they start with, as with `up -d --build`, where two build the same.
+func TestPodsThatAreBeingStartedAreAskedWhatTheyRun(t *testing.T) {
+	b := newBench(t, map[string]string{"same.yaml": deployment("same", "slow:1"), "other.yaml": deployment("other", "slow:2")}).run()
+	b.set.ImageMoved("slow:1", "sha256:test")
+	b.set.ImageMoved("slow:2", "sha256:0123456789abcdef")
+	b.action("Deployment/other", event.Restarted)
+	b.outcome("Deployment/same", event.Ready)
+	b.outcome("Deployment/other", event.Ready)
+	for _, e := range b.seen() {
+		if e.Action == event.Restarted && e.Object.Name == "same" {
+			t.Errorf("%s", e)
+		}
+	}
+	// A second move to the same image, as another run's, finds the template told already.
+	b.forget()
+	again, err := watch.NewSet(b.config())
+	check(t, err)
+	b.stop()
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- again.Run(ctx) }()
+	b.await("the second run's first pass", func(e event.Event) bool { return e.Type == event.Watching })
+	again.ImageMoved("slow:2", "sha256:0123456789abcdef")
+	b.write("new.yaml", config("new", "1"))
+	b.action("ConfigMap/new", event.Created)
+	cancel()
+	check(t, <-ended)
+	for _, e := range b.seen() {
+		if e.Action == event.Restarted {
+			t.Errorf("the second run: %s", e)
 		}
 	}
 }
