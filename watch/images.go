@@ -83,8 +83,8 @@ func (s *Set) moveImage(ctx context.Context, obj placed, image string, m move) (
 	switch runs, certain := s.follow.Runs(obj.ref, containers, id); {
 	case runs:
 		return true, nil
-	case !certain && time.Since(m.since) < sayTime:
-		return false, nil
+	case !certain && !s.config.Once && time.Since(m.since) < sayTime:
+		return false, nil // a run that ends here can't wait: pods too many are better than pods of the old image
 	}
 	ref := obj.ref
 	e := event.Event{Type: event.Object, Object: &ref, Action: event.Restarted, Cause: fmt.Sprintf("%s is another image now (%s)", image, shortID(id))}

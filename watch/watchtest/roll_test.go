@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"skiff.local/skiff/watch"
+	"skiff.local/skiff/watch/build"
 	"skiff.local/skiff/watch/event"
 )
 
@@ -112,6 +113,38 @@ func TestPodsThatAreBeingStartedAreAskedWhatTheyRun(t *testing.T) {
 	for _, e := range b.seen() {
 		if e.Action == event.Restarted {
 			t.Errorf("the second run: %s", e)
+		}
+	}
+}
+
+type builder struct{ id string }
+
+func (b builder) Build(context.Context, build.Image, func(string)) (string, error) { return b.id, nil }
+
+// A run that ends after its apply can't wait for what pods say: what it built must run nevertheless.
+func TestOneRunRollsWhatItBuilt(t *testing.T) {
+	b := newBench(t, map[string]string{
+		"web.yaml":   strings.Replace(deployment("web", "app"), "        image: app\n", "        image: app\n        imagePullPolicy: Never\n", 1),
+		"Dockerfile": "FROM scratch\n",
+	})
+	id := "sha256:0001"
+	b.change = func(c *watch.Config) { c.Definition.Build, c.Builder = true, builder{id} }
+	b.once()
+	b.action("Deployment/web", event.Created)
+	for _, e := range b.seen() {
+		if e.Action == event.Restarted {
+			t.Errorf("what was made after the build was replaced: %s", e)
+		}
+	}
+	b.forget()
+	id = "sha256:0002"
+	b.once()
+	b.action("Deployment/web", event.Restarted)
+	b.forget()
+	b.once()
+	for _, e := range b.seen() {
+		if e.Action == event.Restarted {
+			t.Errorf("the same image was rolled again: %s", e)
 		}
 	}
 }
