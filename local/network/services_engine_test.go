@@ -97,6 +97,27 @@ func TestKindsOfServices(t *testing.T) {
 		fixed("one x")
 	})
 
+	t.Run("a connection attempt that nobody answers moves on when its endpoint goes", func(t *testing.T) {
+		c.Service(webService(c, "lost", 32, 0))
+		nobody := networktest.Endpoint{IP: c.PodIP(100*256 + 200)}
+		c.Slice("default", "lost", []networktest.Port{httpPort, udpPort}, nobody)
+		// The same port again is what the kernel does when it sends again what was not answered.
+		attempt := func() string { return client.Probe("connect", c.ServiceIP(32)+":80", ":7778") }
+		networktest.Eventually(t, 5*time.Second, func() string {
+			if got := attempt(); !strings.Contains(got, "timeout") {
+				return got
+			}
+			return ""
+		})
+		c.Slice("default", "lost", []networktest.Port{httpPort, udpPort}, both[0])
+		networktest.Eventually(t, 5*time.Second, func() string {
+			if got := attempt(); !strings.HasPrefix(got, "open") {
+				return got
+			}
+			return ""
+		})
+	})
+
 	t.Run("a LoadBalancer answers on localhost and on an address of its own", func(t *testing.T) {
 		port := freePort(t)
 		for i, pod := range []*networktest.Pod{one, two} {

@@ -86,6 +86,7 @@ type change struct {
 	drop       []target           // chains to remove
 	addFronts  map[front]string   // elements to add or point elsewhere
 	dropFronts map[front]struct{} // elements to remove
+	left       map[front]struct{} // fronts that an endpoint has left, gone ones included
 }
 
 func (c *change) empty() bool {
@@ -94,7 +95,7 @@ func (c *change) empty() bool {
 
 // planChange compares a Service's part of the table with what it should be.
 func planChange(key relayproto.Key, old, now compiled) *change {
-	c := &change{key: key, now: now, addFronts: map[front]string{}, dropFronts: map[front]struct{}{}}
+	c := &change{key: key, now: now, addFronts: map[front]string{}, dropFronts: map[front]struct{}{}, left: map[front]struct{}{}}
 	for _, name := range slices.Sorted(maps.Keys(now.targets)) {
 		if t := now.targets[name]; !t.equal(old.targets[name]) {
 			c.set = append(c.set, t)
@@ -110,9 +111,13 @@ func planChange(key relayproto.Key, old, now compiled) *change {
 			c.addFronts[f] = chain
 		}
 	}
-	for f := range old.fronts {
+	for f, chain := range old.fronts {
 		if _, stays := now.fronts[f]; !stays {
 			c.dropFronts[f] = struct{}{}
+		}
+		stays := now.targets[now.fronts[f]].backends
+		if slices.ContainsFunc(old.targets[chain].backends, func(b netip.AddrPort) bool { return !slices.Contains(stays, b) }) {
+			c.left[f] = struct{}{}
 		}
 	}
 	return c

@@ -2,6 +2,7 @@ package rules
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -95,6 +96,13 @@ func TestPlansLeadWhereTheyShould(t *testing.T) {
 		}
 		if len(fronts) != len(now.fronts) {
 			t.Fatalf("fronts %v, want %v", fronts, now.fronts)
+		}
+		for f, chain := range old.fronts {
+			stay := now.targets[now.fronts[f]].backends
+			gone := slices.DeleteFunc(slices.Clone(old.targets[chain].backends), func(b netip.AddrPort) bool { return slices.Contains(stay, b) })
+			if _, left := c.left[f]; left != (len(gone) > 0) {
+				t.Fatalf("front %v: left is %v, gone are %v", f, left, gone)
+			}
 		}
 		for f, chain := range now.fronts {
 			if fronts[f] != chain {

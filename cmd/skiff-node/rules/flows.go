@@ -13,20 +13,28 @@ import (
 	"skiff.local/skiff/local/network/relayproto"
 )
 
-// staleFlows matches the kernel's memory of UDP flows that go where they may not go any more. UDP has no end of
-// connection: a client that keeps sending would stay with an endpoint that has gone, or with none, for minutes.
-type staleFlows map[front][]netip.AddrPort // by front: where its flows may go
+// staleFlows matches what the kernel remembers of flows that go where they may not go any more, by front: where its flows
+// may go. All of UDP's: it has no end of connection, and a client that keeps sending would stay with an endpoint that has
+// gone, or with none, for minutes. Of TCP's only attempts that nobody has answered yet: a SYN that was lost is sent again a
+// second later, and must not go to an endpoint that was told to stop meanwhile.
+type staleFlows map[front][]netip.AddrPort
+
+// synSent is TCP_CONNTRACK_SYN_SENT.
+const synSent = 1
 
 // MatchConntrackFlow implements netlink.CustomConntrackFilter.
 func (s staleFlows) MatchConntrackFlow(flow *netlink.ConntrackFlow) bool {
-	if flow.Forward.Protocol != unix.IPPROTO_UDP {
-		return false
+	proto := relayproto.Protocol(flow.Forward.Protocol)
+	if proto == relayproto.TCP {
+		if info, ok := flow.ProtoInfo.(*netlink.ProtoInfoTCP); !ok || info.State != synSent {
+			return false
+		}
 	}
 	to, ok := netip.AddrFromSlice(flow.Forward.DstIP)
 	if !ok {
 		return false
 	}
-	allowed, ours := s[front{to.Unmap(), relayproto.UDP, flow.Forward.DstPort}]
+	allowed, ours := s[front{to.Unmap(), proto, flow.Forward.DstPort}]
 	if !ours {
 		return false
 	}
@@ -34,14 +42,12 @@ func (s staleFlows) MatchConntrackFlow(flow *netlink.ConntrackFlow) bool {
 	return !ok || !slices.Contains(allowed, netip.AddrPortFrom(backend.Unmap(), flow.Reverse.SrcPort))
 }
 
-// forgetStale removes the flows of changed UDP ports that lead elsewhere than they should now.
+// forgetStale removes the flows of changed ports that lead elsewhere than they should now.
 func forgetStale(changes []*change, reserved map[front]bool) error {
 	stale := staleFlows{}
 	for _, c := range changes {
-		for f := range c.dropFronts {
-			if f.proto == relayproto.UDP {
-				stale[f] = nil
-			}
+		for f := range c.left {
+			stale[f] = c.now.targets[c.now.fronts[f]].backends
 		}
 		for f, chain := range c.now.fronts {
 			if f.proto == relayproto.UDP && !reserved[f] {
@@ -53,7 +59,7 @@ func forgetStale(changes []*change, reserved map[front]bool) error {
 		return nil
 	}
 	if _, err := netlink.ConntrackDeleteFilters(netlink.ConntrackTable, unix.AF_INET, stale); err != nil {
-		return fmt.Errorf("forget old UDP flows: %w", err)
+		return fmt.Errorf("forget old flows: %w", err)
 	}
 	return nil
 }

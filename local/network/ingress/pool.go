@@ -12,6 +12,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"skiff.local/skiff/local/network/relayproto"
@@ -113,7 +114,8 @@ func (e *dialError) Unwrap() error { return e.err }
 // errNoEndpoints is the error of a Service without ready endpoints.
 var errNoEndpoints = errors.New("the Service has no ready endpoints")
 
-// roundTrip sends a request to one of the backend's endpoints; to the next when one takes no connection.
+// roundTrip sends a request to one of the backend's endpoints; to the next when one takes no connection, or ends it
+// without an answer to a request that may be sent twice.
 func (p *pool) roundTrip(req *http.Request, b *Backend, prefer netip.AddrPort) (*http.Response, netip.AddrPort, error) {
 	body := req.Body
 	if body != nil && body != http.NoBody {
@@ -142,10 +144,25 @@ func (p *pool) roundTrip(req *http.Request, b *Backend, prefer netip.AddrPort) (
 		}
 		failed = fmt.Errorf("endpoint %s: %w", addr, err)
 		var dial *dialError
-		if !errors.As(err, &dial) || req.Context().Err() != nil {
+		if req.Context().Err() != nil || !errors.As(err, &dial) && !(repeatable(req) && hungUp(err)) {
 			return nil, addr, failed
 		}
 	}
+}
+
+// repeatable reports whether a request may be sent twice: it changes nothing, by RFC 9110, and has no body.
+func repeatable(req *http.Request) bool {
+	switch req.Method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
+		return req.Body == nil || req.Body == http.NoBody
+	}
+	return false
+}
+
+// hungUp reports whether an endpoint ended the connection instead of answering: a server that was told to stop does so
+// to connections that it has not accepted yet.
+func hungUp(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
 // pick takes endpoints in turn, and none twice for one request.

@@ -419,6 +419,58 @@ func TestNoRequestIsLostWhileEndpointsChange(t *testing.T) {
 	}
 }
 
+// hangUp is an endpoint that takes connections and ends them without an answer.
+func hangUp(t *testing.T) netip.AddrPort {
+	t.Helper()
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			conn.(*net.TCPConn).SetLinger(0)
+			conn.Close()
+		}
+	}()
+	return l.Addr().(*net.TCPAddr).AddrPort()
+}
+
+func TestAnEndpointThatHangsUpCostsNoRequestThatMayBeSentTwice(t *testing.T) {
+	w := newWorld(t)
+	w.set("web", backendServer(t, say("web")))
+	w.apply(ing("web", 0, "web.localhost/ prefix web"))
+	client := w.clientFor(http1)
+	eventually(t, func() string {
+		if got := w.get(client, "http://web.localhost/"); !strings.HasPrefix(got, "200") {
+			return got
+		}
+		return ""
+	})
+	w.set("web", append(w.backends(relayproto.Key{Name: "web"}, 80), hangUp(t))...)
+	codes := map[int]int{}
+	for range 10 {
+		if got := w.get(client, "http://web.localhost/"); !strings.HasPrefix(got, "200 web") {
+			t.Errorf("GET: %q", got)
+		}
+		res, err := client.Post("http://web.localhost/", "text/plain", strings.NewReader("once"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		codes[res.StatusCode]++
+		// One request more, or every GET would meet the same endpoint.
+		w.get(client, "http://web.localhost/")
+	}
+	if codes[http.StatusBadGateway] == 0 {
+		t.Errorf("a POST was sent twice, or the endpoint that hangs up never met one: %v", codes)
+	}
+}
+
 func TestAnUnknownClassIsSaid(t *testing.T) {
 	w := newWorld(t)
 	o, class := ing("other", 0, "x.localhost/ prefix web"), "nginx"

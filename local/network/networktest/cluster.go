@@ -141,8 +141,12 @@ func (c *Cluster) Stop() {
 }
 
 // ServiceIP is the nth address of the Service range.
-func (c *Cluster) ServiceIP(n int) string {
-	ip := network.ServiceRange(c.Subnet).Addr()
+func (c *Cluster) ServiceIP(n int) string { return after(network.ServiceRange(c.Subnet).Addr(), n) }
+
+// PodIP is the nth address of the pods' range, whether or not a pod has it.
+func (c *Cluster) PodIP(n int) string { return after(network.PodRange(c.Subnet).Addr(), n) }
+
+func after(ip netip.Addr, n int) string {
 	for range n {
 		ip = ip.Next()
 	}

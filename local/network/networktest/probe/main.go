@@ -90,10 +90,18 @@ func get(args []string) error {
 	return err
 }
 
-// connect says how a connection attempt ends: open, refused or what else, and after how many milliseconds.
+// connect ADDR [FROM]: how a connection attempt ends: open, refused or what else, and after how many milliseconds.
 func connect(args []string) error {
+	dialer := net.Dialer{Timeout: 800 * time.Millisecond}
+	if len(args) > 1 {
+		from, err := net.ResolveTCPAddr("tcp4", args[1])
+		if err != nil {
+			return err
+		}
+		dialer.LocalAddr = from
+	}
 	begin := time.Now()
-	conn, err := net.DialTimeout("tcp4", args[0], 800*time.Millisecond)
+	conn, err := dialer.Dial("tcp4", args[0])
 	took := time.Since(begin)
 	switch {
 	case err == nil:
