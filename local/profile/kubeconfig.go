@@ -1,8 +1,15 @@
 package profile
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
 
+	"github.com/gofrs/flock"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
@@ -47,48 +54,72 @@ func (p *Profile) ReadCredentials() (Credentials, error) {
 // (the first existing one of KUBECONFIG, else ~/.kube/config), under kubectl's lock. A namespace or extension that the
 // user gave the context stays. With use, the context becomes the current one. It returns the file's path.
 func (p *Profile) MergeKubeconfig(c Credentials, use bool) (path string, err error) {
-	options := clientcmd.NewDefaultPathOptions()
-	config, err := options.GetStartingConfig()
-	if err != nil {
-		return "", fmt.Errorf("read your kubeconfig: %w (repair the file, or set KUBECONFIG to another)", err)
-	}
-	changed := p.mergeInto(config, c)
-	if use && config.CurrentContext != p.Context() {
-		config.CurrentContext = p.Context()
-		changed = true
-	}
-	path = options.GetDefaultFilename()
-	if !changed {
-		return path, nil
-	}
-	if err := clientcmd.ModifyConfig(options, *config, true); err != nil {
-		return "", fmt.Errorf("write your kubeconfig %s: %w", path, err)
-	}
-	return path, nil
+	return p.changeKubeconfig(func(config *clientcmdapi.Config) bool {
+		changed := p.mergeInto(config, c)
+		if use && config.CurrentContext != p.Context() {
+			config.CurrentContext = p.Context()
+			changed = true
+		}
+		return changed
+	})
 }
 
 // RemoveFromKubeconfig takes the profile's entries out of the user's kubeconfig; when its context was the current one,
 // none is current afterwards. What is not there is no error.
 func (p *Profile) RemoveFromKubeconfig() error {
+	_, err := p.changeKubeconfig(func(config *clientcmdapi.Config) bool {
+		name := p.Context()
+		if config.Contexts[name] == nil && config.Clusters[name] == nil && config.AuthInfos[name] == nil {
+			return false
+		}
+		delete(config.Contexts, name)
+		delete(config.Clusters, name)
+		delete(config.AuthInfos, name)
+		if config.CurrentContext == name {
+			config.CurrentContext = ""
+		}
+		return true
+	})
+	return err
+}
+
+// kubeconfigWait is how long another program may hold the kubeconfig. Chosen: writing it takes milliseconds.
+const kubeconfigWait = 5 * time.Second
+
+// changeKubeconfig reads the user's kubeconfig, and writes it if change says that it changed it. It returns the file that
+// is written to.
+func (p *Profile) changeKubeconfig(change func(*clientcmdapi.Config) bool) (path string, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), kubeconfigWait)
+	defer cancel()
+	// kubectl's lock covers the writing alone: what another start adds between reading and writing would be taken out
+	// again. A folder can't be locked everywhere; there it is as with kubectl.
+	turn := flock.New(filepath.Dir(p.Dir), flock.SetFlag(os.O_RDONLY))
+	if held, err := turn.TryLockContext(ctx, 10*time.Millisecond); err == nil && held {
+		defer func() { _ = turn.Unlock() }()
+	}
 	options := clientcmd.NewDefaultPathOptions()
-	config, err := options.GetStartingConfig()
-	if err != nil {
-		return fmt.Errorf("read your kubeconfig: %w", err)
+	for {
+		config, err := options.GetStartingConfig()
+		if err != nil {
+			return "", fmt.Errorf("read your kubeconfig: %w (repair the file, or set KUBECONFIG to another)", err)
+		}
+		path = options.GetDefaultFilename()
+		if !change(config) {
+			return path, nil
+		}
+		err = clientcmd.ModifyConfig(options, *config, true)
+		switch {
+		case err == nil:
+			return path, nil
+		case !errors.Is(err, fs.ErrExist):
+			return "", fmt.Errorf("write your kubeconfig %s: %w", path, err)
+		}
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case <-ctx.Done():
+			return "", fmt.Errorf("write your kubeconfig %s: another program has locked it for %s: %w (when none is writing it, delete that file)", path, kubeconfigWait, err)
+		}
 	}
-	name := p.Context()
-	if config.Contexts[name] == nil && config.Clusters[name] == nil && config.AuthInfos[name] == nil {
-		return nil
-	}
-	delete(config.Contexts, name)
-	delete(config.Clusters, name)
-	delete(config.AuthInfos, name)
-	if config.CurrentContext == name {
-		config.CurrentContext = ""
-	}
-	if err := clientcmd.ModifyConfig(options, *config, true); err != nil {
-		return fmt.Errorf("take context %q out of your kubeconfig: %w", name, err)
-	}
-	return nil
 }
 
 // mergeInto sets the profile's three entries and tells whether anything changed.
