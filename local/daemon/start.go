@@ -165,17 +165,22 @@ const subnetAttempts = 5
 // takeSubnet chooses a subnet and makes the network at once, so that a cluster that starts at the same time chooses
 // another one.
 func (d *daemon) takeSubnet(ctx context.Context) (subnet netip.Prefix, err error) {
+	var refused []netip.Prefix
 	for range subnetAttempts {
-		if subnet, err = network.ChooseSubnet(ctx, d.engine); err != nil {
+		if subnet, err = network.ChooseSubnet(ctx, d.engine, refused...); err != nil {
 			return subnet, err
 		}
 		var n *network.Network
 		if n, err = d.newNetwork(subnet); err != nil {
 			return subnet, err
 		}
-		if err = n.EnsureNetwork(ctx); !errors.As(err, new(*network.SubnetTakenError)) {
+		err = n.EnsureNetwork(ctx)
+		// The engine takes addresses before it lists the network that has them: then it can only be seen to refuse.
+		taken := errors.As(err, new(*network.SubnetTakenError)) || errors.Is(err, docker.ErrForbidden) || errors.Is(err, docker.ErrConflict)
+		if !taken {
 			return subnet, err
 		}
+		refused = append(refused, subnet)
 	}
 	return subnet, err
 }
@@ -320,10 +325,15 @@ func (d *daemon) startRelay(ctx context.Context) error {
 	if err := thaw(ctx, d.engine, d.profile.Name); err != nil {
 		return err
 	}
-	ref, err := image.EnsureNode(ctx, d.engine)
-	if err != nil {
-		return err
+	for retried := false; ; retried = true {
+		ref, err := image.EnsureNode(ctx, d.engine)
+		if err != nil {
+			return err
+		}
+		d.nodeImage = ref
+		// Whoever deletes the last other cluster takes the image along, until a container of this one holds it.
+		if err := d.network.EnsureRelay(ctx, ref); retried || !errors.Is(err, docker.ErrNoImage) {
+			return err
+		}
 	}
-	d.nodeImage = ref
-	return d.network.EnsureRelay(ctx, ref)
 }

@@ -38,13 +38,14 @@ type NetworkLister interface {
 	ListNetworks(ctx context.Context, labels map[string]string) ([]docker.Network, error)
 }
 
-// ChooseSubnet picks a private /16 that overlaps neither a route of this host (VPNs included) nor a network of the engine.
-func ChooseSubnet(ctx context.Context, eng NetworkLister) (netip.Prefix, error) {
+// ChooseSubnet picks a private /16 that overlaps neither a route of this host (VPNs included) nor a network of the engine,
+// nor what to avoid.
+func ChooseSubnet(ctx context.Context, eng NetworkLister, avoid ...netip.Prefix) (netip.Prefix, error) {
 	taken, err := takenSubnets(ctx, eng)
 	if err != nil {
 		return netip.Prefix{}, err
 	}
-	return choose(taken)
+	return choose(append(taken, avoid...))
 }
 
 func takenSubnets(ctx context.Context, eng NetworkLister) ([]netip.Prefix, error) {
