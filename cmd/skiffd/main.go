@@ -46,10 +46,8 @@ func run(args []string, out *os.File, errOut *os.File) exit.Code {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the process at once
-	code, message, _ := exit.Of(daemon.Run(ctx, daemon.Options{Profile: p, Start: o, Version: version, Events: out, Logger: logger(newLogFile(errOut, p.LogPath()), o.Verbosity)}))
-	if message != "" {
-		fmt.Fprintln(errOut, "error:", message)
-	}
+	code, message, hint := exit.Of(daemon.Run(ctx, daemon.Options{Profile: p, Start: o, Version: version, Events: out, Logger: logger(newLogFile(errOut, p.LogPath()), o.Verbosity)}))
+	say(errOut, message, hint)
 	return code
 }
 
@@ -107,6 +105,16 @@ func refuse(err error, out, errOut io.Writer) exit.Code {
 		f = &client.Failure{Reason: client.ReasonInvalid, Message: message, Hint: hint}
 	}
 	_ = json.NewEncoder(out).Encode(client.Event{Failure: f})
-	fmt.Fprintf(errOut, "error: %s\ntry: %s\n", message, hint)
+	say(errOut, message, hint)
 	return code
+}
+
+// say tells what went wrong, and what to try where that is known.
+func say(errOut io.Writer, message, hint string) {
+	if message != "" {
+		fmt.Fprintln(errOut, "error:", message)
+	}
+	if hint != "" {
+		fmt.Fprintln(errOut, "try:", hint)
+	}
 }
