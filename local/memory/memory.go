@@ -23,14 +23,12 @@ const (
 const (
 	// settleAfter is how long after ready the memory of the start is given back. Chosen: informers have synced by then.
 	settleAfter = 3 * time.Second
-	// quietPeriod is how often the daemon looks whether it can shrink again, and how long it has to be quiet before.
-	// Chosen: one wake-up a minute does not show in the idle CPU.
+	// quietPeriod is how often the daemon looks whether it is quiet. Chosen: one wake-up a minute does not show in the
+	// idle CPU.
 	quietPeriod = time.Minute
 	// quietAllocs is what a daemon with nothing to do allocates in a quiet period at most: twice the 8 MB that were measured
 	// with two pods, a scrape of its metrics included.
 	quietAllocs = 16 << 20
-	// worthwhile is how much must be gained for a collection to be worth its CPU time. Chosen.
-	worthwhile = 24 << 20
 )
 
 // Start prepares the process for its start. Call it first.
@@ -48,7 +46,7 @@ func Keep(ctx context.Context, log *slog.Logger) {
 	tick := time.NewTicker(quietPeriod)
 	defer tick.Stop()
 	pace, last := idlePercent, time.Now()
-	before := readHeap()
+	r := rest{before: allocated()}
 	for {
 		select {
 		case <-ctx.Done():
@@ -62,12 +60,9 @@ func Keep(ctx context.Context, log *slog.Logger) {
 		case <-settled.C:
 			shrink(log)
 		case <-tick.C:
-			now := readHeap()
-			if canShrink(before, now) {
+			if r.due(allocated()) {
 				shrink(log)
-				now = readHeap()
 			}
-			before = now
 		}
 	}
 }
@@ -102,28 +97,27 @@ func onCollection(ctx context.Context, through chan<- time.Time) {
 	}, 0)
 }
 
-// A heap is what the runtime says of its memory, in bytes.
-type heap struct {
-	allocated uint64 // since the process began
-	live      uint64 // what the last collection left
-	held      uint64 // objects, dead ones included, and free memory not given back
+// A rest finds the moment to shrink: the first quiet period after work. Once is enough, since what an idle process takes
+// back afterwards it needs.
+type rest struct {
+	before uint64 // what was allocated at the last look
+	rested bool   // the process has shrunk and done nothing since
 }
 
-// canShrink reports whether the process was quiet between two looks and holds enough memory that nothing needs.
-func canShrink(before, now heap) bool {
-	return now.allocated-before.allocated < quietAllocs && now.held > now.live+worthwhile
+// due is told at every period's end how much the process has allocated so far, in bytes, and reports whether to shrink.
+func (r *rest) due(allocated uint64) bool {
+	quiet := allocated-r.before < quietAllocs
+	r.before = allocated
+	shrinks := quiet && !r.rested
+	r.rested = quiet
+	return shrinks
 }
 
-func readHeap() heap {
-	samples := []metrics.Sample{
-		{Name: "/gc/heap/allocs:bytes"}, {Name: "/gc/heap/live:bytes"},
-		{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/memory/classes/heap/free:bytes"},
-	}
-	metrics.Read(samples)
-	return heap{
-		allocated: samples[0].Value.Uint64(), live: samples[1].Value.Uint64(),
-		held: samples[2].Value.Uint64() + samples[3].Value.Uint64(),
-	}
+// allocated is what the process has allocated since it began, in bytes.
+func allocated() uint64 {
+	sample := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
+	metrics.Read(sample)
+	return sample[0].Value.Uint64()
 }
 
 // shrink collects, and gives back what is free and what the executable needs no more.

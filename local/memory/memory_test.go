@@ -8,37 +8,36 @@ import (
 	"time"
 )
 
-func TestOnlyAQuietDaemonThatHoldsTooMuchShrinks(t *testing.T) {
+func TestTheFirstQuietPeriodAfterWorkShrinks(t *testing.T) {
 	const mb = 1 << 20
-	for _, c := range []struct {
-		name        string
-		before, now heap
-		want        bool
+	r := rest{before: 400 * mb}
+	for i, step := range []struct {
+		allocated uint64
+		want      bool
 	}{
-		{"quiet, after much work", heap{allocated: 900 * mb}, heap{allocated: 901 * mb, live: 60 * mb, held: 180 * mb}, true},
-		{"still working", heap{allocated: 900 * mb}, heap{allocated: 990 * mb, live: 60 * mb, held: 180 * mb}, false},
-		{"quiet and small already", heap{allocated: 900 * mb}, heap{allocated: 901 * mb, live: 60 * mb, held: 70 * mb}, false},
+		{500 * mb, false}, {505 * mb, true}, {510 * mb, false}, {900 * mb, false}, {1000 * mb, false}, {1001 * mb, true}, {1002 * mb, false},
 	} {
-		if got := canShrink(c.before, c.now); got != c.want {
-			t.Errorf("%s: %v", c.name, got)
+		if got := r.due(step.allocated); got != step.want {
+			t.Errorf("period %d: %v", i, got)
 		}
 	}
 }
 
-// The names of metrics are strings: a wrong one would read as nothing at all, or panic.
-func TestTheHeapIsReadAndShrinks(t *testing.T) {
+// The name of a metric is a string: a wrong one would panic.
+func TestMemoryIsCountedAndGivenBack(t *testing.T) {
+	before := allocated()
 	kept := make([]byte, 64<<20)
 	for i := 0; i < len(kept); i += 4096 {
 		kept[i] = 1
 	}
-	before := readHeap()
-	if before.allocated < 64<<20 || before.held < 64<<20 {
-		t.Fatalf("64 MB are not seen: %+v", before)
+	if got := allocated() - before; got < 64<<20 {
+		t.Fatalf("64 MB count as %d bytes", got)
 	}
+	full := Resident()
 	runtime.KeepAlive(kept)
 	shrink(slog.New(slog.DiscardHandler))
-	if after := readHeap(); after.held > before.held-32<<20 || after.live > before.live+32<<20 {
-		t.Errorf("after %+v, before %+v", after, before)
+	if after := Resident(); full != 0 && after > full-32<<20 {
+		t.Errorf("%d of %d bytes are still resident", after, full)
 	}
 }
 
