@@ -196,8 +196,8 @@ var ErrDeclined = errors.New("nothing was changed")
 func (s *Set) input(c cause, round int, pruned bool) plan.Input {
 	in := plan.Input{
 		Desired: s.state.desired(), Members: s.state.memberList(), Broken: s.state.broken(),
-		PruneAll: s.definition.Prune == PruneAll,
-		Again:    map[plan.Ref]string{}, Hold: map[plan.Ref]bool{},
+		Called: s.definition.called, PruneAll: s.definition.Prune == PruneAll,
+		Again: map[plan.Ref]string{}, Hold: map[plan.Ref]bool{},
 	}
 	for _, obj := range s.state.objects {
 		failed := s.state.failed[obj.ref]

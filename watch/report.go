@@ -3,6 +3,7 @@ package watch
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"skiff.local/skiff/watch/event"
 	"skiff.local/skiff/watch/manifest"
@@ -94,13 +95,31 @@ func (s *Set) reportTwice(p plan.Plan) {
 // reportKept says once why something that left the sources stays.
 func (s *Set) reportKept(p *plan.Plan) {
 	kept := map[plan.Ref]string{}
+	awaiting := map[string][]string{}
 	for _, op := range p.Keep {
 		kept[op.Ref] = op.Cause
 		if s.state.kept[op.Ref] == op.Cause || op.Unread {
 			continue // said already, or said by the file's problem
 		}
+		if op.Awaits != "" {
+			awaiting[op.Awaits] = append(awaiting[op.Awaits], op.Ref.String())
+			continue
+		}
 		ref := op.Ref
 		s.emit(event.Event{Type: event.Object, Object: &ref, Action: event.Kept, Cause: op.Cause})
 	}
+	for unit, names := range awaiting {
+		s.emit(event.Event{Type: event.Note, File: unit,
+			Message: some(names) + " left other files: pruned only when this one can be read, since it might hold what left"})
+	}
 	s.state.kept = kept
+}
+
+// some lists a few names and counts the others, so that a deleted directory is one line.
+func some(names []string) string {
+	const most = 3
+	if more := len(names) - most; more > 1 {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), more)
+	}
+	return strings.Join(names, ", ")
 }

@@ -101,6 +101,16 @@ func (d Definition) paths() []string {
 	return paths
 }
 
+// called names a unit as the user named its source.
+func (d Definition) called(unit string) string {
+	for _, src := range d.Sources {
+		if below, ok := strings.CutPrefix(unit, src.ID()); ok && (below == "" || below[0] == '/') {
+			return filepath.Join(src.Name, filepath.FromSlash(below))
+		}
+	}
+	return unit
+}
+
 // Config is what a set needs.
 type Config struct {
 	Definition Definition

@@ -59,6 +59,8 @@ type Member struct {
 type Input struct {
 	Desired []Desired // in the order written
 	Members []Member
+	// Called is how messages name a unit; nil calls it by its identity.
+	Called func(unit string) string
 	// Broken are the units, or directories of units, whose content isn't known now.
 	Broken []string
 	// PruneAll lets objects go that hold data or other objects.
@@ -76,6 +78,8 @@ type Op struct {
 	Cause string
 	// Unread says that an object is kept because what it came from can't be read now.
 	Unread bool
+	// Awaits names the unit that must be readable before it is certain that an object of another one is gone.
+	Awaits string
 }
 
 // Step groups objects that may be sent at the same time. A step begins when the one before it has ended.
@@ -128,6 +132,9 @@ func Make(in Input) Plan {
 			cause = again
 		case member.Hash != d.Hash:
 			cause = "changed in " + d.At
+		case member.Unit != d.Unit:
+			// Noted in the cluster, because what its file can't say while it is broken must not be taken for gone.
+			cause = "moved to " + d.At
 		default:
 			p.Unchanged++
 			continue
@@ -151,13 +158,23 @@ func (p *Plan) prune(in Input, desired map[Ref]int) {
 		if _, wanted := desired[member.Ref]; wanted {
 			continue
 		}
-		op := Op{Ref: member.Ref, Index: -1, Cause: "no longer in " + orSources(member.Unit)}
-		if reason := keepReason(member, in, broken); reason != "" {
-			op.Cause, op.Unread = reason, broken.covers(member.Unit) != ""
-			p.Keep = append(p.Keep, op)
-			continue
+		op := Op{Ref: member.Ref, Index: -1, Cause: "no longer in " + in.called(member.Unit)}
+		unit := broken.covers(member.Unit)
+		switch {
+		case unit != "":
+			op.Cause, op.Unread = in.called(unit)+" can't be read now", true
+		case broken.stray != "":
+			op.Awaits = in.called(broken.stray)
+			op.Cause = op.Awaits + " can't be read and might hold it now"
+		default:
+			reason := keepReason(member, in)
+			if reason == "" {
+				p.Prune = append(p.Prune, op)
+				continue
+			}
+			op.Cause = reason
 		}
-		p.Prune = append(p.Prune, op)
+		p.Keep = append(p.Keep, op)
 	}
 	byPhase := func(ops []Op) {
 		sort.SliceStable(ops, func(i, j int) bool {
@@ -172,20 +189,17 @@ func (p *Plan) prune(in Input, desired map[Ref]int) {
 	byPhase(p.Keep)
 }
 
-func orSources(unit string) string {
-	if unit == "" {
+func (in Input) called(unit string) string {
+	switch {
+	case unit == "":
 		return "the sources"
+	case in.Called == nil:
+		return unit
 	}
-	return unit
+	return in.Called(unit)
 }
 
-func keepReason(member Member, in Input, broken brokenUnits) string {
-	if unit := broken.covers(member.Unit); unit != "" {
-		return unit + " can't be read now"
-	}
-	if broken.stray != "" {
-		return broken.stray + " can't be read and might hold it now"
-	}
+func keepReason(member Member, in Input) string {
 	if member.Keep != "" {
 		return member.Keep
 	}

@@ -52,9 +52,9 @@ extensions of the API:
 			Desired: []Desired{want("Deployment", "web", "2", "k/web.yaml"), want("Deployment", "api", "1", "k/api.yaml")},
 			Members: []Member{have("Deployment", "web", "1", "k/web.yaml"), have("Deployment", "api", "1", "k/api.yaml")},
 		}, "workloads:\n  apply Deployment default/web: changed in k/web.yaml:1\nunchanged: 1\n"},
-		{"moving a document changes nothing", Input{
+		{"a document that moved is noted where it is now", Input{
 			Desired: []Desired{want("Deployment", "web", "1", "k/new.yaml")}, Members: []Member{have("Deployment", "web", "1", "k/old.yaml")},
-		}, "unchanged: 1\n"},
+		}, "workloads:\n  apply Deployment default/web: moved to k/new.yaml:1\n"},
 		{"what left the sources is pruned, users before what they use", Input{
 			Members: []Member{have("ConfigMap", "settings", "1", "k/a.yaml"), have("Service", "web", "1", "k/a.yaml"), have("Deployment", "web", "1", "k/a.yaml")},
 		}, `prune Deployment default/web: no longer in k/a.yaml
@@ -72,6 +72,10 @@ keep Deployment default/web: k/web.yaml can't be read now
 		{"a broken file that is new might hold anything", Input{
 			Broken: []string{"k/renamed.yaml"}, Members: []Member{have("Deployment", "web", "1", "k/web.yaml")},
 		}, "keep Deployment default/web: k/renamed.yaml can't be read and might hold it now\n"},
+		{"units are called as the user calls them", Input{
+			Broken: []string{"k/web.yaml"}, Called: func(unit string) string { return "deploy/" + unit },
+			Members: []Member{have("Deployment", "web", "1", "k/web.yaml"), have("Deployment", "old", "1", "k/old.yaml")},
+		}, "prune Deployment default/old: no longer in deploy/k/old.yaml\nkeep Deployment default/web: deploy/k/web.yaml can't be read now\n"},
 		{"a source that vanished keeps everything below it", Input{
 			Broken: []string{"k"}, Members: []Member{have("Deployment", "web", "1", "k/a/web.yaml")},
 		}, "keep Deployment default/web: k can't be read now\n"},
