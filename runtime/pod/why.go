@@ -48,6 +48,8 @@ type View struct {
 	Containers []plan.Container // sorted by name and attempt
 	Sandbox    plan.Sandbox     // zero when there is none
 	Volumes    []volume.Volume
+
+	waiting map[string]bool // containers whose status is Waiting
 }
 
 // View returns the newest snapshot.
@@ -57,26 +59,36 @@ func (w *Worker) View() View {
 	return w.view
 }
 
-// Container finds the newest container of a name, or with previous the one before it.
+// Container finds the newest container of a name that has run, or with previous the one before it. While a restart is
+// waited for, the newest is also the previous one: it is what the status shows as the last state.
 func (v *View) Container(name string, previous bool) (plan.Container, bool) {
+	waiting := v.waiting[name]
 	for i := len(v.Containers) - 1; i >= 0; i-- {
-		if v.Containers[i].Name != name {
-			continue
+		c := v.Containers[i]
+		switch {
+		case c.Name != name:
+		case c.State == plan.Created:
+			waiting = true
+		case !previous, waiting && c.State != plan.Running:
+			return c, true
+		default:
+			previous = false
 		}
-		if !previous {
-			return v.Containers[i], true
-		}
-		previous = false
 	}
 	return plan.Container{}, false
 }
 
 // explain publishes what the plan says.
 func (w *Worker) explain(facts *plan.Facts, next *plan.Plan) {
-	view := View{Pod: w.pod, Containers: facts.Containers, Volumes: w.volumes}
+	view := View{Pod: w.pod, Containers: facts.Containers, Volumes: w.volumes, waiting: map[string]bool{}}
 	for _, s := range facts.Sandboxes {
 		if s.State != plan.Gone {
 			view.Sandbox = s
+		}
+	}
+	for i := range next.Waits {
+		if wait := &next.Waits[i]; wait.Visible {
+			view.waiting[wait.Container] = true
 		}
 	}
 	why := Why{
