@@ -137,7 +137,7 @@ func (r *relay) openRules() {
 	if r.cfg.Host.IsValid() {
 		host = netip.AddrPortFrom(r.cfg.Host, hostPort)
 	}
-	table, err := rules.Open(rules.Options{Node: r.cfg.IP, Reserved: reserved, Host: host})
+	table, err := rules.Open(rules.Options{Node: r.cfg.IP, Reserved: reserved, Host: host, Log: r.log})
 	if err == nil {
 		r.rules = table
 		return

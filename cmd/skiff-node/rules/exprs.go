@@ -107,6 +107,11 @@ func gotoRandom(choices *nftables.Set, n int) []expr.Any {
 	}
 }
 
+// goto chain
+func gotoChain(chain string) []expr.Any {
+	return []expr.Any{&expr.Verdict{Kind: expr.VerdictGoto, Chain: chain}}
+}
+
 // ip saddr @clients goto chain
 func gotoIfKnown(clients *nftables.Set, chain string) []expr.Any {
 	return []expr.Any{

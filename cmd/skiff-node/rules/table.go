@@ -5,8 +5,10 @@ package rules
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"slices"
+	"sync"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/binaryutil"
@@ -30,6 +32,10 @@ type Table struct {
 	node     netip.Addr
 	host     netip.AddrPort
 	reserved map[front]bool
+	log      *slog.Logger
+
+	attemptsMu sync.Mutex
+	attempts   staleFlows // to be forgotten soon; guarded by attemptsMu
 
 	desired map[relayproto.Key]relayproto.Service
 	current map[relayproto.Key]compiled
@@ -49,6 +55,7 @@ type Options struct {
 	Reserved []Reserve  // what the relay listens on itself
 	// Host is where connections to any TCP port of Host's address go; invalid for none.
 	Host netip.AddrPort
+	Log  *slog.Logger
 }
 
 // Open makes the table, empty.
@@ -58,7 +65,7 @@ func Open(o Options) (*Table, error) {
 		return nil, fmt.Errorf("open nftables: %w", err)
 	}
 	t := &Table{
-		conn: conn, node: o.Node, host: o.Host, reserved: map[front]bool{},
+		conn: conn, node: o.Node, host: o.Host, log: o.Log, reserved: map[front]bool{},
 		desired: map[relayproto.Key]relayproto.Service{},
 	}
 	for _, r := range o.Reserved {
@@ -163,7 +170,7 @@ func (t *Table) Apply(set []relayproto.Service, removed []relayproto.Key, full b
 			return err
 		}
 	}
-	return forgetStale(changes, t.reserved)
+	return t.forgetStale(changes)
 }
 
 func (t *Table) rebuild(cause error) error {
@@ -308,6 +315,9 @@ func (t *Table) queueTarget(now, old target) error {
 	}
 	t.queued += 2
 	t.addRule(chain, dnatRandom(choices, len(now.backends))...)
+	// The elements of a chain's choices go at once when it is written again, and who is in the old chain at that moment
+	// finds none: some in 10,000 updates under load were refused a connection.
+	t.addRule(chain, dnatTo(now.backends[0])...)
 	return nil
 }
 
@@ -338,6 +348,7 @@ func (t *Table) queueAffinity(chain *nftables.Chain, now target) error {
 	}
 	t.queued += 2
 	t.addRule(chain, gotoRandom(choices, len(now.backends))...)
+	t.addRule(chain, gotoChain(endpointChain(now.chain, now.backends[0]))...)
 	return nil
 }
 

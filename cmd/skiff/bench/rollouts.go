@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -66,6 +67,7 @@ func (b *bench) rollouts(ctx context.Context) error {
 		for text, n := range s.Errors {
 			sum.Errors[text] += n
 		}
+		sum.Failures = append(sum.Failures, s.Failures...)
 		results[name] = sum
 	}
 	for name, o := range map[string]load.Options{
@@ -107,7 +109,7 @@ func (b *bench) rollouts(ctx context.Context) error {
 		total, failed = total+s.Requests, failed+s.Failed
 		note := fmt.Sprintf("of %d requests", s.Requests)
 		if s.Failed > 0 {
-			note += fmt.Sprint(": ", s.Errors)
+			note += ": " + strings.Join(s.Failures, "; ")
 		}
 		b.report.add(fmt.Sprintf("%d rolling updates, failed through %s", rolloutCount, name), fmt.Sprint(s.Failed), note)
 	}

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"slices"
 	"sync"
 	"time"
@@ -30,6 +31,7 @@ type Options struct {
 type Result struct {
 	Requests, Failed int
 	Errors           map[string]int  // by text
+	Failures         []string        // the first of them: when, on which connection, what
 	Latency          []time.Duration // of successful requests, ascending
 	Took             time.Duration
 }
@@ -48,13 +50,14 @@ type Summary struct {
 	PerSecond        float64
 	P50, P99         time.Duration
 	Errors           map[string]int
+	Failures         []string
 }
 
 // Summary sums up.
 func (r Result) Summary() Summary {
 	return Summary{
 		Requests: r.Requests, Failed: r.Failed, PerSecond: float64(r.Requests) / r.Took.Seconds(),
-		P50: r.Percentile(50), P99: r.Percentile(99), Errors: r.Errors,
+		P50: r.Percentile(50), P99: r.Percentile(99), Errors: r.Errors, Failures: r.Failures,
 	}
 }
 
@@ -87,13 +90,19 @@ func Merge(results []Result, took time.Duration) Result {
 		total.Requests += r.Requests
 		total.Failed += r.Failed
 		total.Latency = append(total.Latency, r.Latency...)
+		total.Failures = append(total.Failures, r.Failures...)
 		for text, n := range r.Errors {
 			total.Errors[text] += n
 		}
 	}
 	slices.Sort(total.Latency)
+	slices.Sort(total.Failures)
+	total.Failures = total.Failures[:min(maxFailures, len(total.Failures))]
 	return total
 }
+
+// maxFailures bounds what is told of failures one by one.
+const maxFailures = 20
 
 // requestTimeout counts a request that hangs as a failure.
 const requestTimeout = 10 * time.Second
@@ -108,11 +117,15 @@ func client(ctx context.Context, o Options, kept bool) Result {
 	r := Result{Errors: map[string]int{}}
 	for ctx.Err() == nil {
 		begin := time.Now()
-		err := ask(&c, o)
+		conn, err := ask(&c, o)
 		r.Requests++
 		if err != nil {
 			r.Failed++
 			r.Errors[err.Error()]++
+			if len(r.Failures) < maxFailures {
+				now := time.Now()
+				r.Failures = append(r.Failures, fmt.Sprintf("%s after %v on %s: %v", now.UTC().Format("15:04:05.000"), now.Sub(begin).Round(time.Millisecond), conn, err))
+			}
 		} else {
 			r.Latency = append(r.Latency, time.Since(begin))
 		}
@@ -126,22 +139,30 @@ func client(ctx context.Context, o Options, kept bool) Result {
 	return r
 }
 
-func ask(c *http.Client, o Options) error {
-	req, err := http.NewRequest(http.MethodGet, o.URL, nil)
+// ask makes one request and says on what connection.
+func ask(c *http.Client, o Options) (conn string, err error) {
+	conn = "no connection"
+	ctx := httptrace.WithClientTrace(context.Background(), &httptrace.ClientTrace{GotConn: func(got httptrace.GotConnInfo) {
+		conn = "a new connection from " + got.Conn.LocalAddr().String()
+		if got.Reused {
+			conn = "a kept connection from " + got.Conn.LocalAddr().String()
+		}
+	}})
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, o.URL, nil)
 	if err != nil {
-		return err
+		return conn, err
 	}
 	req.Host = o.Host
 	res, err := c.Do(req)
 	if err != nil {
-		return err
+		return conn, err
 	}
 	defer res.Body.Close()
 	if _, err := io.Copy(io.Discard, res.Body); err != nil {
-		return err
+		return conn, err
 	}
 	if res.StatusCode != http.StatusOK {
-		return fmt.Errorf("status %d", res.StatusCode)
+		return conn, fmt.Errorf("status %d", res.StatusCode)
 	}
-	return nil
+	return conn, nil
 }
