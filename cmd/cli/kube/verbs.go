@@ -31,7 +31,6 @@ import (
 	"k8s.io/kubectl/pkg/cmd/label"
 	"k8s.io/kubectl/pkg/cmd/logs"
 	"k8s.io/kubectl/pkg/cmd/patch"
-	"k8s.io/kubectl/pkg/cmd/portforward"
 	"k8s.io/kubectl/pkg/cmd/proxy"
 	"k8s.io/kubectl/pkg/cmd/replace"
 	"k8s.io/kubectl/pkg/cmd/rollout"
@@ -94,7 +93,7 @@ func Verbs() []Verb {
 		{Name: "attach", Short: "Attach to a running container", Build: attach.NewCmdAttach},
 		{Name: "cp", Short: "Copy files to and from containers", Build: cp.NewCmdCp},
 		{Name: "debug", Short: "Debug a pod with an ephemeral container or a copy", Build: withNames(fromGetter(debug.NewCmdDebug))},
-		{Name: "port-forward", Short: "Forward local ports to a pod", Build: portforward.NewCmdPortForward},
+		{Name: "port-forward", Short: "Forward local ports to a pod, and to the one that replaces it", Build: portForward},
 		{Name: "proxy", Short: "Serve the Kubernetes API on a local port", Build: proxy.NewCmdProxy},
 		{Name: "events", Short: "List events", Build: fromGetter(events.NewCmdEvents)},
 		{Name: "wait", Short: "Wait for a condition on resources", Build: fromGetter(wait.NewCmdWait)},
