@@ -34,6 +34,7 @@ import (
 	"skiff.local/skiff/cmd/cli/stop"
 	"skiff.local/skiff/cmd/cli/up"
 	"skiff.local/skiff/cmd/cli/updatecontext"
+	"skiff.local/skiff/cmd/cli/usage"
 	"skiff.local/skiff/cmd/cli/version"
 	"skiff.local/skiff/cmd/cli/why"
 	"skiff.local/skiff/local/profile"
@@ -180,7 +181,11 @@ func unknownVerb(parent *cobra.Command, verb string) error {
 	if names := parent.SuggestionsFor(verb); len(names) > 0 {
 		hint = "did you mean `" + path + " " + strings.Join(names, "` or `"+path+" ") + "`?"
 	}
-	return exit.With(exit.Usage, fmt.Errorf("%s has no verb %q", path, verb), hint)
+	kind := "verb"
+	if parent.Name() == "new" {
+		kind = "template"
+	}
+	return exit.With(exit.Usage, fmt.Errorf("%s has no %s %q", path, kind, verb), hint)
 }
 
 // refuseWhatIsNotThere gives every verb below parent the code and the next step of a mistyped command line. A verb that
@@ -193,7 +198,7 @@ func refuseWhatIsNotThere(parent *cobra.Command) {
 			c.SuggestionsMinimumDistance = 2
 		case args != nil:
 			c.Args = func(c *cobra.Command, given []string) error {
-				return exit.With(exit.Usage, args(c, given), "see `"+c.CommandPath()+" --help`")
+				return usage.Arguments(c, given, args)
 			}
 		}
 		refuseWhatIsNotThere(c)

@@ -46,6 +46,8 @@ const (
 	ReasonStoreDamaged     Reason = "StoreDamaged"
 	ReasonInvalid          Reason = "Invalid"
 	ReasonTimeout          Reason = "Timeout"
+	ReasonNotFound         Reason = "NotFound"
+	ReasonUnscheduled      Reason = "Unscheduled"
 	// ReasonProgram is for a daemon's program that is missing, or of another release than skiff.
 	ReasonProgram Reason = "Program"
 )
@@ -61,9 +63,11 @@ func (f *Failure) Error() string { return f.Message }
 
 // Status is what `skiff status` shows and `-o json` prints.
 type Status struct {
-	Profile  string          `json:"profile"`
-	Context  string          `json:"context"`
-	Running  bool            `json:"running"`
+	Profile string `json:"profile"`
+	Context string `json:"context"`
+	Running bool   `json:"running"`
+	// Left are the containers that there are although no daemon runs; nil when there are none, or nobody can tell.
+	Left     *LeftContainers `json:"left,omitempty"`
 	Daemon   *DaemonStatus   `json:"daemon,omitempty"`
 	API      APIStatus       `json:"api"`
 	Engine   EngineStatus    `json:"engine"`
@@ -140,12 +144,21 @@ type ServiceStatus struct {
 	Problem   string   `json:"problem,omitempty"`
 }
 
+// LeftContainers counts what a daemon that ended has left in the engine: frozen by a pause, or running on.
+type LeftContainers struct {
+	Running int `json:"running"`
+	Paused  int `json:"paused"`
+}
+
 // Problem is one thing that is not well, with what to do about it.
 type Problem struct {
 	Object  string `json:"object"`
 	Reason  string `json:"reason"`
 	Message string `json:"message"`
 	Hint    string `json:"hint,omitempty"`
+	// Image is the image that a pod waits for, and Owner what made the pod: Kind/name. Either may be empty.
+	Image string `json:"image,omitempty"`
+	Owner string `json:"owner,omitempty"`
 }
 
 // SetSpec is a set of manifests that the daemon watches.

@@ -37,7 +37,7 @@ func (d *daemon) control() http.Handler {
 		return nil, d.stopWorkloads(r.Context(), request)
 	})
 	handle("GET "+client.ControlPath+"pods/{namespace}/{name}/why", func(r *http.Request) (any, error) {
-		return d.why(r.PathValue("namespace"), r.PathValue("name"))
+		return d.why(r.Context(), r.PathValue("namespace"), r.PathValue("name"))
 	})
 	handle("GET "+client.ControlPath+"sets", func(*http.Request) (any, error) { return d.sets.status(), nil })
 	handle("POST "+client.ControlPath+"sets", func(r *http.Request) (any, error) {
@@ -96,6 +96,8 @@ func reply(w http.ResponseWriter, answer any, err error) {
 func statusCode(err error, f *client.Failure) int {
 	switch {
 	case apierrors.IsNotFound(err):
+		return http.StatusNotFound
+	case f.Reason == client.ReasonNotFound:
 		return http.StatusNotFound
 	case f.Reason == client.ReasonInvalid:
 		return http.StatusBadRequest

@@ -58,8 +58,9 @@ type daemon struct {
 	client    kubernetes.Interface
 	network   *network.Network
 	nodes     *nodes.Registry
-	// pods is nil until the network is there.
-	pods atomic.Pointer[pods]
+	// pods is nil until the network is there; working is closed when it is set.
+	pods    atomic.Pointer[pods]
+	working chan struct{}
 	// leaveNetwork ends the care for the relay and leaves it running; nil until it started.
 	leaveNetwork atomic.Pointer[func()]
 	sets         *sets
@@ -80,7 +81,7 @@ func Run(ctx context.Context, o Options) error {
 	signal.Ignore(syscall.SIGPIPE)
 	d := &daemon{
 		opts: o, profile: o.Profile, log: o.Logger, started: time.Now(),
-		ready: make(chan struct{}), stop: make(chan client.StopRequest, 1), failed: make(chan error, 8),
+		working: make(chan struct{}), ready: make(chan struct{}), stop: make(chan client.StopRequest, 1), failed: make(chan error, 8),
 	}
 	d.tell = newAnnouncer(o.Events, d.started)
 	err := d.run(ctx)

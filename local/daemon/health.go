@@ -6,14 +6,16 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	corelisters "k8s.io/client-go/listers/core/v1"
 
 	"skiff.local/skiff/local/client"
+	"skiff.local/skiff/local/profile"
 )
 
 // podHealth counts the pods and names those that are not well, with the reason their status gives.
-func podHealth(pods corelisters.PodLister) (client.PodCounts, []client.Problem, error) {
+func podHealth(p *profile.Profile, pods corelisters.PodLister) (client.PodCounts, []client.Problem, error) {
 	list, err := pods.List(labels.Everything())
 	if err != nil {
 		return client.PodCounts{}, nil, fmt.Errorf("list pods: %w", err)
@@ -28,7 +30,7 @@ func podHealth(pods corelisters.PodLister) (client.PodCounts, []client.Problem, 
 		case isReady(pod):
 			counts.Ready++
 		default:
-			if problem, ok := podProblem(pod); ok {
+			if problem, ok := podProblem(p, pod); ok {
 				problems = append(problems, problem)
 			}
 		}
@@ -46,14 +48,32 @@ func isReady(pod *corev1.Pod) bool {
 	return false
 }
 
+// imageReasons are those of a container that waits for its image.
+var imageReasons = []string{"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName"}
+
+func imageOf(pod *corev1.Pod, container string) string {
+	for _, c := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
+		if c.Name == container {
+			return c.Image
+		}
+	}
+	return ""
+}
+
 // podProblem tells why a pod is not ready; ok is false for one that is just on its way.
-func podProblem(pod *corev1.Pod) (p client.Problem, ok bool) {
+func podProblem(of *profile.Profile, pod *corev1.Pod) (p client.Problem, ok bool) {
 	p.Object = "pod/" + pod.Namespace + "/" + pod.Name
-	p.Hint = fmt.Sprintf("skiff why %s -n %s", pod.Name, pod.Namespace)
+	p.Hint = of.Command(fmt.Sprintf("why %s -n %s", pod.Name, pod.Namespace))
+	if owner := metav1.GetControllerOf(pod); owner != nil {
+		p.Owner = owner.Kind + "/" + owner.Name
+	}
 	for _, statuses := range [][]corev1.ContainerStatus{pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses} {
 		for _, s := range statuses {
 			if w := s.State.Waiting; w != nil && w.Reason != "ContainerCreating" && w.Reason != "PodInitializing" {
 				p.Reason, p.Message = w.Reason, fmt.Sprintf("container %s: %s", s.Name, w.Message)
+				if slices.Contains(imageReasons, w.Reason) {
+					p.Image = imageOf(pod, s.Name)
+				}
 				return p, true
 			}
 			if t := s.State.Terminated; t != nil && t.ExitCode != 0 {

@@ -1,12 +1,15 @@
 package daemon
 
 import (
+	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	corelisters "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/cache"
+
+	"skiff.local/skiff/local/profile"
 )
 
 func TestPodHealthNamesOnlyWhatIsNotWell(t *testing.T) {
@@ -29,18 +32,26 @@ func TestPodHealthNamesOnlyWhatIsNotWell(t *testing.T) {
 		"pod/default/no-image": "ImagePullBackOff", "pod/default/not-ready": "ContainersNotReady",
 		"pod/default/unschedulable": "Unschedulable", "pod/default/evicted": "Evicted",
 	}
+	owner := []metav1.OwnerReference{{Kind: "ReplicaSet", Name: "web", Controller: new(true)}}
+	spec := corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "nope:1"}}}
 	index := cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{})
 	for name, status := range pods {
-		if err := index.Add(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "default"}, Status: status}); err != nil {
+		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "default", OwnerReferences: owner}, Spec: spec, Status: status}
+		if err := index.Add(pod); err != nil {
 			t.Fatal(err)
 		}
 	}
-	counts, problems, err := podHealth(corelisters.NewPodLister(index))
+	counts, problems, err := podHealth(&profile.Profile{Name: "blue"}, corelisters.NewPodLister(index))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if counts.Total != len(pods) || counts.Ready != 1 || counts.Completed != 1 {
 		t.Errorf("counts = %+v", counts)
+	}
+	for _, p := range problems {
+		if isPull := p.Object == "pod/default/no-image"; isPull != (p.Image == "nope:1") || p.Owner != "ReplicaSet/web" || !strings.HasPrefix(p.Hint, "skiff -p blue why ") {
+			t.Errorf("%s: image %q, owner %q, hint %q", p.Object, p.Image, p.Owner, p.Hint)
+		}
 	}
 	got := map[string]string{}
 	for _, p := range problems {

@@ -84,6 +84,7 @@ func (d *daemon) startNode(ctx context.Context, undo *stack) error {
 	})
 	p := &pods{agent: agent, leave: func() { cancel(); <-ended }}
 	d.pods.Store(p)
+	close(d.working)
 	undo.push(func() error { p.leave(); return nil })
 	return nil
 }
@@ -98,21 +99,14 @@ func hostCredentials(log *slog.Logger) image.Keyring {
 	return credential.NewHost(os.Getenv, home, log)
 }
 
-// why explains what a pod waits for.
-func (d *daemon) why(namespace, name string) (any, error) {
-	pods := d.pods.Load()
-	if pods == nil {
-		return nil, errNoNode
+// awaitNode returns the node when it runs: a verb that started the daemon asks before it does.
+func (d *daemon) awaitNode(ctx context.Context) (*pods, error) {
+	select {
+	case <-d.working:
+		return d.pods.Load(), nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("%w: %w", errNoNode, ctx.Err())
 	}
-	why, ok := pods.agent.Why(namespace, name)
-	if !ok {
-		return nil, &client.Failure{
-			Reason:  client.ReasonInvalid,
-			Message: fmt.Sprintf("the node runs no pod %q in namespace %q", name, namespace),
-			Hint:    "`skiff get pods -A` lists the pods; one that isn't scheduled yet says why in `skiff describe pod`",
-		}
-	}
-	return why, nil
 }
 
 // usage feeds metrics.k8s.io from samples that the node takes when it is asked.

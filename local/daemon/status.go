@@ -39,7 +39,7 @@ func (d *daemon) status(ctx context.Context) client.Status {
 	d.engineStatus(ctx, &s, add)
 	d.networkStatus(&s, add)
 
-	counts, problems, err := podHealth(d.api.Informers().Core().V1().Pods().Lister())
+	counts, problems, err := podHealth(d.profile, d.api.Informers().Core().V1().Pods().Lister())
 	if err != nil {
 		add(client.Problem{Object: "pods", Reason: "Unknown", Message: err.Error()})
 	}

@@ -47,9 +47,12 @@ func (d *daemon) stopWorkloads(ctx context.Context, r client.StopRequest) error 
 // stopContainers stops the pods' containers, then what they share, then the relay. They are kept: the next start
 // brings every pod back from them, as a kubelet does after its machine was off.
 func (d *daemon) stopContainers(ctx context.Context, now bool) error {
-	if p := d.pods.Load(); p != nil {
-		p.leave() // or the node would start them again
+	// A start that is under way would start behind our back what is stopped here.
+	p, err := d.awaitNode(ctx)
+	if err != nil {
+		return err
 	}
+	p.leave() // or the node would start them again
 	for _, role := range []docker.Role{docker.RoleContainer, docker.RoleSandbox} {
 		containers, err := d.engine.ListContainers(ctx, docker.ListOptions{
 			Labels: docker.ProfileLabels(d.profile.Name, role), RunningOnly: true,

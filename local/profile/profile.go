@@ -90,6 +90,14 @@ func (p *Profile) Context() string {
 	return DefaultName + "-" + p.Name
 }
 
+// Command is how skiff is typed for this profile, for messages that show what to type next.
+func (p *Profile) Command(verb string) string {
+	if p.Name == DefaultName {
+		return "skiff " + verb
+	}
+	return "skiff -p " + p.Name + " " + verb
+}
+
 // StorePath is the database under the API server.
 func (p *Profile) StorePath() string { return filepath.Join(p.Dir, "state.db") }
 

@@ -11,11 +11,13 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"skiff.local/skiff/cmd/cli/env"
 	"skiff.local/skiff/cmd/cli/exit"
+	"skiff.local/skiff/cmd/cli/stop"
 	"skiff.local/skiff/local/client"
 	"skiff.local/skiff/local/profile"
 )
@@ -24,7 +26,8 @@ import (
 type service struct {
 	path     string // of the unit or property list
 	content  string
-	enable   [][]string // commands
+	ask      [][]string // commands: does the service manager answer?
+	enable   [][]string
 	disable  [][]string
 	describe string
 }
@@ -34,26 +37,14 @@ func newInstallCmd(e *env.Env) *cobra.Command {
 		Use:   "install",
 		Short: "Start the cluster with your session, as a service of yours",
 		Long: `Register the profile's daemon with systemd --user (Linux) or launchd (macOS), so that it starts when you log in and
-comes back when it fails. It is optional: every verb that needs the daemon starts it.`,
+comes back when it fails. A daemon that runs already makes room for it, and pods run on. It is optional: every verb that needs
+the daemon starts it. skiff delete takes the service back, too.`,
 		Example: "  skiff daemon install",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			s, err := describe(e)
-			if err != nil {
-				return err
-			}
-			if err := os.MkdirAll(filepath.Dir(s.path), 0o755); err != nil {
-				return fmt.Errorf("install the service: %w", err)
-			}
-			if err := os.WriteFile(s.path, []byte(s.content), 0o644); err != nil {
-				return fmt.Errorf("install the service: %w", err)
-			}
-			if err := all(c.Context(), s.enable); err != nil {
-				_ = os.Remove(s.path)
-				return exit.With(exit.General, fmt.Errorf("install the service: %w", err), "a service needs a session of yours; skiff works without")
-			}
-			fmt.Fprintf(e.IO.Out, "%s runs the daemon from now on (%s)\n", s.describe, s.path)
-			return nil
+			ctx, cancel := env.Interruptible(c.Context())
+			defer cancel()
+			return install(ctx, e)
 		},
 	}
 }
@@ -65,29 +56,83 @@ func newUninstallCmd(e *env.Env) *cobra.Command {
 		Example: "  skiff daemon uninstall",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			s, err := describe(e)
+			p, err := e.Profile()
 			if err != nil {
 				return err
 			}
-			if _, err := os.Stat(s.path); errors.Is(err, fs.ErrNotExist) {
-				fmt.Fprintln(e.IO.ErrOut, "no service is installed")
-				return nil
+			path, err := Uninstall(c.Context(), p)
+			switch {
+			case err != nil:
+				return err
+			case path == "":
+				fmt.Fprintf(e.IO.ErrOut, "no service is installed (profile %q)\n", p.Name)
+			default:
+				fmt.Fprintf(e.IO.Out, "removed %s; pods run on, and %s brings the daemon back\n", path, e.Command("start"))
 			}
-			_ = all(c.Context(), s.disable) // it may not be loaded
-			if err := os.Remove(s.path); err != nil {
-				return fmt.Errorf("remove the service: %w", err)
-			}
-			fmt.Fprintf(e.IO.Out, "removed %s\n", s.path)
 			return nil
 		},
 	}
 }
 
-func describe(e *env.Env) (service, error) {
+// takeOver bounds the end of the daemon that runs already, and the start of the service's. Chosen.
+const takeOver = 30 * time.Second
+
+func install(ctx context.Context, e *env.Env) error {
 	p, err := e.Profile()
 	if err != nil {
-		return service{}, err
+		return err
 	}
+	s, err := describe(p)
+	if err != nil {
+		return err
+	}
+	if err := all(ctx, s.ask); err != nil {
+		return exit.With(exit.General, fmt.Errorf("install the service: %s does not answer: %w", s.describe, err),
+			"it needs a login session of yours; skiff works without a service: every verb that needs the daemon starts it")
+	}
+	if err := p.MakeDir(); err != nil { // the log lies there
+		return exit.With(exit.Home, err, "")
+	}
+	if err := os.MkdirAll(filepath.Dir(s.path), 0o755); err != nil {
+		return fmt.Errorf("install the service: %w", err)
+	}
+	if err := os.WriteFile(s.path, []byte(s.content), 0o644); err != nil {
+		return fmt.Errorf("install the service: %w", err)
+	}
+	// There is one daemon for each profile: one that a verb started makes room, and its pods run on.
+	if _, err := stop.Stop(ctx, p, client.StopRequest{KeepPods: true}, false, takeOver); err != nil {
+		return err
+	}
+	if err := all(ctx, s.enable); err != nil {
+		_ = os.Remove(s.path)
+		return exit.With(exit.General, fmt.Errorf("install the service: %w", err), "skiff works without: every verb that needs the daemon starts it")
+	}
+	for deadline := time.Now().Add(takeOver); !p.Running(); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			return exit.With(exit.Timeout, fmt.Errorf("the service is installed (%s), but it started no daemon within %s", s.path, takeOver), "look at "+p.LogPath())
+		}
+	}
+	fmt.Fprintf(e.IO.Out, "%s runs the daemon from now on (%s)\n", s.describe, s.path)
+	return nil
+}
+
+// Uninstall takes the service of a profile back and returns where it was described; empty when there was none.
+func Uninstall(ctx context.Context, p *profile.Profile) (path string, err error) {
+	s, err := describe(p)
+	if err != nil {
+		return "", nil // there are no services here
+	}
+	if _, err := os.Stat(s.path); errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	_ = all(ctx, s.disable) // it may not be loaded
+	if err := os.Remove(s.path); err != nil {
+		return "", fmt.Errorf("remove the service: %w", err)
+	}
+	return s.path, nil
+}
+
+func describe(p *profile.Profile) (service, error) {
 	program, err := client.Program()
 	if err != nil {
 		return service{}, err
@@ -122,6 +167,8 @@ ExecStart=%s --profile %s
 Environment=%s
 Restart=on-failure
 RestartSec=2
+# What does not pass by itself: wrong arguments, an unusable folder, another daemon of the profile, another release.
+RestartPreventExitStatus=%d %d %d %d
 # Pods are containers of the engine; ending the daemon must not end them.
 KillMode=process
 StandardOutput=null
@@ -129,7 +176,9 @@ StandardError=append:%s
 
 [Install]
 WantedBy=default.target
-`, p.Name, systemdQuote(program), p.Name, systemdQuote(profile.EnvHome+"="+filepath.Dir(p.Dir)), p.LogPath()),
+`, p.Name, systemdQuote(program), p.Name, systemdQuote(profile.EnvHome+"="+filepath.Dir(p.Dir)), exit.Usage, exit.Home, exit.AlreadyRunning, exit.Program,
+			strings.ReplaceAll(p.LogPath(), "%", "%%")),
+		ask:     [][]string{{"systemctl", "--user", "show", "--property=Version"}},
 		enable:  [][]string{{"systemctl", "--user", "daemon-reload"}, {"systemctl", "--user", "enable", "--now", unit}},
 		disable: [][]string{{"systemctl", "--user", "disable", "--now", unit}},
 	}
@@ -161,6 +210,7 @@ func launchd(p *profile.Profile, program, home string) service {
   <key>StandardErrorPath</key><string>%s</string>
 </dict></plist>
 `, escape(label), escape(program), escape(p.Name), profile.EnvHome, escape(filepath.Dir(p.Dir)), escape(p.LogPath())),
+		ask:     [][]string{{"launchctl", "version"}},
 		enable:  [][]string{{"launchctl", "load", "-w", path}},
 		disable: [][]string{{"launchctl", "unload", "-w", path}},
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"skiff.local/skiff/cmd/cli/daemon"
 	"skiff.local/skiff/cmd/cli/env"
 	"skiff.local/skiff/cmd/cli/exit"
 	"skiff.local/skiff/cmd/cli/stop"
@@ -148,6 +149,10 @@ func (o *options) confirm(profiles []*profile.Profile) bool {
 // what the engine holds, the kubeconfig entry, and the folder last.
 func (o *options) one(ctx context.Context, p *profile.Profile) error {
 	begin, existed := time.Now(), p.Exists()
+	// First: its service manager would start the daemon again.
+	if _, err := daemon.Uninstall(ctx, p); err != nil {
+		return err
+	}
 	if _, err := stop.Stop(ctx, p, client.StopRequest{Now: true}, true, time.Minute); err != nil {
 		return err
 	}

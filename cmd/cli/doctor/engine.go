@@ -25,7 +25,9 @@ func checkEngine(ctx context.Context, p *patient) []Finding {
 		return []Finding{{Level: Bad, Message: message, Cure: hint, code: code}}
 	}
 	where := engine.Host()
-	if s := engine.HostSource(); s != "" {
+	if settings.Engine != "" {
+		where += " (on which the cluster was made)"
+	} else if s := engine.HostSource(); s != "" {
 		where += " (" + s + ")"
 	}
 	return one(Good, "", "Docker %s, API %s, %s on %s, %d CPUs, %.1f GB, at %s",

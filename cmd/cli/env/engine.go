@@ -2,9 +2,43 @@ package env
 
 import (
 	"context"
+	"time"
 
+	"skiff.local/skiff/local/client"
+	"skiff.local/skiff/local/profile"
 	"skiff.local/skiff/runtime/docker"
 )
+
+// leftTimeout bounds the question what a daemon has left: it is a detail of an answer that must not hang. Chosen.
+const leftTimeout = 3 * time.Second
+
+// LeftContainers counts what a daemon of p that ended has left in the engine; nil when that is nothing, or nobody answers.
+func LeftContainers(ctx context.Context, p *profile.Profile) *client.LeftContainers {
+	settings, existed, err := p.ReadSettings()
+	if err != nil || !existed {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, leftTimeout)
+	defer cancel()
+	engine, err := docker.Connect(ctx, docker.Options{Host: settings.Engine})
+	if err != nil {
+		return nil
+	}
+	defer engine.Close()
+	containers, err := engine.ListContainers(ctx, docker.ListOptions{Labels: docker.ProfileLabels(p.Name, ""), RunningOnly: true})
+	if err != nil || len(containers) == 0 {
+		return nil
+	}
+	var left client.LeftContainers
+	for _, c := range containers {
+		if c.Status == docker.StatusPaused {
+			left.Paused++
+		} else {
+			left.Running++
+		}
+	}
+	return &left
+}
 
 // Engine connects to the engine of the profile: the one its cluster was made on, else the user's default. The caller
 // closes it.

@@ -96,10 +96,19 @@ func (e *Env) sayStarting(p *profile.Profile) {
 
 // Command is how the user types skiff for this profile, for messages that show what to type next.
 func (e *Env) Command(verb string) string {
-	if e.ProfileName == profile.DefaultName || e.ProfileName == "" {
-		return "skiff " + verb
+	name := e.ProfileName
+	if name == "" {
+		name = profile.DefaultName
 	}
-	return "skiff -p " + e.ProfileName + " " + verb
+	return (&profile.Profile{Name: name}).Command(verb)
+}
+
+// Count writes a number with the words that go with it: one where n is 1, else many.
+func Count(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
 }
 
 // Duration writes d as people say it: 740 ms, 1.3 s, 2m10s.

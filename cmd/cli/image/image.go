@@ -178,7 +178,13 @@ func newRemoveCmd(e *env.Env) *cobra.Command {
 			}
 			defer engine.Close()
 			for _, ref := range args {
-				if err := engine.RemoveImage(c.Context(), ref, docker.RemoveImageOptions{Force: force, PruneChildren: true}); err != nil {
+				err := engine.RemoveImage(c.Context(), ref, docker.RemoveImageOptions{Force: force, PruneChildren: true})
+				switch {
+				case errors.Is(err, docker.ErrNotFound):
+					return exit.With(exit.General, fmt.Errorf("the engine has no image %s", ref), "`"+e.Command("image ls")+"` lists those it has")
+				case errors.Is(err, docker.ErrConflict) && !force:
+					return exit.With(exit.General, err, "delete what uses it first, or add --force to take away the name alone")
+				case err != nil:
 					return err
 				}
 				fmt.Fprintf(e.IO.Out, "removed %s\n", ref)

@@ -29,6 +29,7 @@ import (
 
 	"skiff.local/skiff/cmd/cli/env"
 	"skiff.local/skiff/cmd/cli/exit"
+	"skiff.local/skiff/cmd/cli/usage"
 	"skiff.local/skiff/local/profile"
 )
 
@@ -193,6 +194,9 @@ func (m *Mount) tree(name, display string, verbs ...Verb) (*cobra.Command, *gett
 	}
 	for _, v := range verbs {
 		c := v.Build(factory, streams)
+		if args := c.Args; v.Native && args != nil {
+			c.Args = func(c *cobra.Command, given []string) error { return usage.Arguments(c, given, args) }
+		}
 		speakAs(typed, c)
 		root.AddCommand(c)
 	}

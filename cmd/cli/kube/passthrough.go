@@ -22,6 +22,7 @@ func (m *Mount) Passthrough() *cobra.Command {
 				args = args[1:]
 			}
 			root, g := m.tree("kubectl", "skiff kubectl", pick(args)...)
+			root.Long = "kubectl's own command line, word for word, on the cluster of the profile."
 			m.takeLeadingFlags(c.Root())
 			return m.execute(c.Context(), root, g, append(m.leading, args...))
 		},

@@ -24,6 +24,7 @@ import (
 
 type options struct {
 	factory cmdutil.Factory
+	command func(verb string) string // as in env.Env
 	io      *iostreams.IOStreams
 	client  kubernetes.Interface
 
@@ -55,12 +56,12 @@ const example = `  skiff logs                        every pod of the namespace
 // Verb returns the verb, for mounting beside kubectl's.
 func Verb(e *env.Env) kube.Verb {
 	return kube.Verb{Name: "logs", Short: "Show the logs of pods, many at once", Example: example, Native: true, Build: func(f cmdutil.Factory, s genericiooptions.IOStreams) *cobra.Command {
-		return newCmd(f, e.IO)
+		return newCmd(e, f)
 	}}
 }
 
-func newCmd(f cmdutil.Factory, io *iostreams.IOStreams) *cobra.Command {
-	o := &options{factory: f, io: io}
+func newCmd(e *env.Env, f cmdutil.Factory) *cobra.Command {
+	o := &options{factory: f, command: e.Command, io: e.IO}
 	c := &cobra.Command{
 		Use:   "logs [POD | TYPE/NAME | REGEXP]...",
 		Short: "Show the logs of pods, many at once",

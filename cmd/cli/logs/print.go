@@ -7,8 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
+
+	corev1 "k8s.io/api/core/v1"
 
 	"skiff.local/skiff/cmd/cli/exit"
 )
@@ -27,9 +30,13 @@ func (o *options) print(ctx context.Context, t target) error {
 	}
 	if len(list) == 0 {
 		if len(waiting) == 0 {
-			return exit.With(exit.General, fmt.Errorf("no container matches %q", o.container), "")
+			return exit.With(exit.General, fmt.Errorf("no container is or matches %q", o.container), "pod "+pods[0].Name+" has: "+strings.Join(containerNames(&pods[0]), ", "))
 		}
-		return exit.With(exit.General, errors.New(strings.Join(waiting, "; ")), "skiff describe pod "+pods[0].Name)
+		text := waiting[0]
+		if len(waiting) > 1 {
+			text += fmt.Sprintf(", and so are %d more", len(waiting)-1)
+		}
+		return exit.With(exit.General, errors.New(text), o.command("why "+pods[0].Name+" -n "+pods[0].Namespace))
 	}
 	renderer := o.newRenderer(len(list) > 1)
 	merge := &merger{}
@@ -59,6 +66,14 @@ func (o *options) print(ctx context.Context, t target) error {
 		fmt.Fprintln(o.io.ErrOut, w)
 	}
 	return nil
+}
+
+func containerNames(pod *corev1.Pod) []string {
+	var names []string
+	for _, c := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
+		names = append(names, c.Name)
+	}
+	return names
 }
 
 // open starts reading a container's log.

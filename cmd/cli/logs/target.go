@@ -25,6 +25,8 @@ type target struct {
 	wants []want
 	// fixed is true when all wants are exact names: nothing can take their place.
 	fixed bool
+	// asked is what was typed, for messages.
+	asked []string
 }
 
 type want struct {
@@ -59,7 +61,7 @@ func (o *options) resolve(ctx context.Context, args []string) (target, error) {
 	if o.allNamespaces {
 		namespace = ""
 	}
-	t := target{namespace: namespace, selector: labels.Everything(), fixed: len(args) > 0}
+	t := target{namespace: namespace, selector: labels.Everything(), fixed: len(args) > 0, asked: args}
 	if o.selector != "" {
 		if t.selector, err = labels.Parse(o.selector); err != nil {
 			return target{}, exit.With(exit.Usage, fmt.Errorf("--selector: %w", err), "")
@@ -126,7 +128,11 @@ func (o *options) pods(ctx context.Context, t target) ([]corev1.Pod, error) {
 	}
 	pods := slices.DeleteFunc(list.Items, func(p corev1.Pod) bool { return !t.matches(&p) })
 	if len(pods) == 0 {
-		return nil, exit.With(exit.General, o.nothing(t), "see the pods with `skiff get pods`")
+		list := "get pods -A"
+		if t.namespace != "" {
+			list = "get pods -n " + t.namespace
+		}
+		return nil, exit.With(exit.General, o.nothing(t), "`"+o.command(list)+"` lists the pods")
 	}
 	return pods, nil
 }
@@ -139,7 +145,15 @@ func (o *options) nothing(t target) error {
 	if t.fixed && len(t.wants) == 1 {
 		return apierrors.NewNotFound(corev1.Resource("pods"), t.wants[0].name)
 	}
-	return fmt.Errorf("no pod %s matches", where)
+	switch {
+	case len(t.wants) > 0 && o.selector != "":
+		return fmt.Errorf("no pod %s has the labels %s and is or matches %s", where, o.selector, strings.Join(t.asked, ", "))
+	case len(t.wants) > 0:
+		return fmt.Errorf("no pod %s is or matches %s", where, strings.Join(t.asked, ", "))
+	case o.selector != "":
+		return fmt.Errorf("no pod %s has the labels %s", where, o.selector)
+	}
+	return fmt.Errorf("there is no pod %s", where)
 }
 
 // source is one container of one pod, and which of its runs.

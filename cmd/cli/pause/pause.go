@@ -10,8 +10,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"skiff.local/skiff/cmd/cli/env"
+	"skiff.local/skiff/cmd/cli/exit"
 	"skiff.local/skiff/cmd/cli/stop"
 	"skiff.local/skiff/local/client"
+	"skiff.local/skiff/local/profile"
 	"skiff.local/skiff/runtime/docker"
 )
 
@@ -43,10 +45,22 @@ goes on at the same instruction. Connections that wait may time out meanwhile.`,
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(e.IO.Out, "%d containers of profile %q are frozen; %s goes on\n", n, p.Name, e.Command("resume"))
+			if n == 0 {
+				return nothingRuns(ctx, e, p)
+			}
+			fmt.Fprintf(e.IO.Out, "%s (profile %q); %s goes on\n", env.Count(n, "container is frozen", "containers are frozen"), p.Name, e.Command("resume"))
 			return nil
 		},
 	}
+}
+
+// nothingRuns says why there was nothing to freeze.
+func nothingRuns(ctx context.Context, e *env.Env, p *profile.Profile) error {
+	if env.LeftContainers(ctx, p) != nil {
+		fmt.Fprintf(e.IO.ErrOut, "it is paused already (profile %q); %s goes on\n", p.Name, e.Command("resume"))
+		return nil
+	}
+	return exit.With(exit.NotRunning, fmt.Errorf("nothing runs that could be paused (profile %q)", p.Name), e.Command("start"))
 }
 
 // NewResumeCmd returns `skiff resume`.
@@ -72,7 +86,7 @@ func NewResumeCmd(e *env.Env) *cobra.Command {
 			if _, err := e.Ensure(ctx); err != nil {
 				return err
 			}
-			fmt.Fprintf(e.IO.Out, "%d containers of profile %q go on\n", n, e.ProfileName)
+			fmt.Fprintf(e.IO.Out, "%s on (profile %q)\n", env.Count(n, "container goes", "containers go"), e.ProfileName)
 			return nil
 		},
 	}

@@ -2,8 +2,10 @@
 package profiles
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"os"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -31,6 +33,7 @@ type row struct {
 	Name    string `json:"name"`
 	Current bool   `json:"current"`
 	Running bool   `json:"running"`
+	Paused  bool   `json:"paused"`
 	Context string `json:"context"`
 	URL     string `json:"url,omitempty"`
 }
@@ -41,9 +44,12 @@ func newListCmd(e *env.Env) *cobra.Command {
 		Use: "list", Aliases: []string{"ls"}, Short: "List the clusters", Args: cobra.NoArgs,
 		Example:           "  skiff profile list",
 		ValidArgsFunction: cobra.NoFileCompletions,
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(c *cobra.Command, _ []string) error {
 			rows, err := gather(e)
 			if err != nil {
+				return err
+			}
+			if err := findPaused(c.Context(), e, rows); err != nil {
 				return err
 			}
 			if output == "json" {
@@ -89,6 +95,26 @@ func gather(e *env.Env) ([]row, error) {
 	return rows, nil
 }
 
+// findPaused asks the engines about the clusters that don't run.
+func findPaused(ctx context.Context, e *env.Env, rows []row) error {
+	home, err := e.Home()
+	if err != nil {
+		return err
+	}
+	for i := range rows {
+		if rows[i].Running {
+			continue
+		}
+		p, err := profile.Open(home, rows[i].Name)
+		if err != nil {
+			return err
+		}
+		left := env.LeftContainers(ctx, p)
+		rows[i].Paused = left != nil && left.Paused > 0
+	}
+	return nil
+}
+
 func show(e *env.Env, rows []row) {
 	if len(rows) == 0 {
 		fmt.Fprintln(e.IO.ErrOut, "there is no cluster yet; make one with `skiff start`")
@@ -101,8 +127,11 @@ func show(e *env.Env, rows []row) {
 		if r.Current {
 			mark = "*"
 		}
-		if r.Running {
+		switch {
+		case r.Running:
 			state = "running"
+		case r.Paused:
+			state = "paused"
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", mark, r.Name, state, r.Context, r.URL)
 	}
@@ -128,8 +157,11 @@ func newUseCmd(e *env.Env) *cobra.Command {
 			if err := env.UseProfile(home, p.Name); err != nil {
 				return exit.With(exit.Home, err, "set "+profile.EnvHome+" to a folder you can write to")
 			}
+			if name := os.Getenv(profile.EnvProfile); name != "" && name != p.Name {
+				fmt.Fprintf(e.IO.ErrOut, "%s %s=%s is set in this shell, and wins until you unset it\n", e.IO.ErrColours().Yellow("warning:"), profile.EnvProfile, name)
+			}
 			if !p.Exists() {
-				fmt.Fprintf(e.IO.Out, "verbs use profile %q from now on; `skiff start` makes its cluster\n", p.Name)
+				fmt.Fprintf(e.IO.Out, "verbs use profile %q from now on; it has no cluster yet: skiff start makes it\n", p.Name)
 				return nil
 			}
 			creds, err := p.ReadCredentials()

@@ -3,6 +3,7 @@ package shell
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 
@@ -37,6 +38,9 @@ and it is gone when the shell ends.`,
 	return c
 }
 
+// dockerFailed is the exit code of `docker run` when the container could not be created or started.
+const dockerFailed = 125
+
 func run(c *cobra.Command, e *env.Env, image string, command []string) error {
 	p, err := e.Profile()
 	if err != nil {
@@ -70,6 +74,9 @@ func run(c *cobra.Command, e *env.Env, image string, command []string) error {
 	err = child.Run()
 	var failed *exec.ExitError
 	switch {
+	case errors.As(err, &failed) && failed.ExitCode() == dockerFailed:
+		return exit.With(exit.General, fmt.Errorf("open a shell: docker could not run the image %s (see above)", image),
+			"--image NAME takes another one that has a shell; `"+e.Command("image ls")+"` lists what the engine has")
 	case errors.As(err, &failed):
 		return exit.Silent(exit.Code(failed.ExitCode()))
 	case errors.Is(err, exec.ErrNotFound):

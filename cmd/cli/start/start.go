@@ -103,9 +103,12 @@ func (o *options) warnOfIgnored(p *profile.Profile) {
 		return // it is said where it matters
 	}
 	if late := o.Differing(settings); len(late) > 0 {
-		flags := strings.Join(late, " ")
+		flags, end := strings.Join(late, " "), "stop --keep-pods"
+		if o.Subnet != "" && o.Subnet != settings.Subnet.String() {
+			end = "delete" // the only setting that a cluster keeps for life
+		}
 		fmt.Fprintf(o.env.IO.ErrOut, "%s the cluster runs already, so %s has no effect; %s, then %s\n",
-			o.env.IO.ErrColours().Yellow("warning:"), flags, o.env.Command("stop --keep-pods"), o.env.Command("start "+flags))
+			o.env.IO.ErrColours().Yellow("warning:"), flags, o.env.Command(end), o.env.Command("start "+flags))
 	}
 }
 

@@ -17,7 +17,7 @@ func render(w io.Writer, s client.Status, e *env.Env, now time.Time) {
 	c := e.IO.Colours()
 	fmt.Fprintf(w, "%s  profile %s, context %s\n", headline(s, c), s.Profile, s.Context)
 	if !s.Running {
-		fmt.Fprintf(w, "\nStart it with: %s\n", c.Cyan(e.Command("start")))
+		stopped(w, s.Left, c, e)
 		return
 	}
 	fmt.Fprintln(w)
@@ -48,8 +48,23 @@ func render(w io.Writer, s client.Status, e *env.Env, now time.Time) {
 	problems(w, s.Problems, c)
 }
 
+// stopped says what a cluster without a daemon has left, and how it goes on.
+func stopped(w io.Writer, left *client.LeftContainers, c iostreams.Colours, e *env.Env) {
+	switch {
+	case left != nil && left.Paused > 0:
+		fmt.Fprintf(w, "\n%s. Go on with: %s\n", env.Count(left.Paused, "container is frozen", "containers are frozen"), c.Cyan(e.Command("resume")))
+	case left != nil && left.Running > 0:
+		fmt.Fprintf(w, "\n%s on without the daemon. Start it with: %s   or stop them with: %s\n",
+			env.Count(left.Running, "container runs", "containers run"), c.Cyan(e.Command("start")), c.Cyan(e.Command("stop")))
+	default:
+		fmt.Fprintf(w, "\nStart it with: %s\n", c.Cyan(e.Command("start")))
+	}
+}
+
 func headline(s client.Status, c iostreams.Colours) string {
 	switch {
+	case s.Left != nil && s.Left.Paused > 0:
+		return c.Bold(c.Yellow("skiff is paused"))
 	case !s.Running:
 		return c.Bold("skiff is not running")
 	case len(s.Problems) > 0:
@@ -126,23 +141,6 @@ func sets(w io.Writer, list []client.SetStatus, c iostreams.Colours, now time.Ti
 	for _, s := range list {
 		for _, line := range s.Errors {
 			fmt.Fprintf(w, "  %s %s: %s\n", c.Red("✗"), s.Name, line)
-		}
-	}
-}
-
-func problems(w io.Writer, list []client.Problem, c iostreams.Colours) {
-	if len(list) == 0 {
-		return
-	}
-	fmt.Fprintf(w, "\n%s\n", c.Bold("Not well"))
-	for _, p := range list {
-		fmt.Fprintf(w, "  %s %s: %s", c.Red("✗"), p.Object, p.Reason)
-		if p.Message != "" {
-			fmt.Fprintf(w, ": %s", p.Message)
-		}
-		fmt.Fprintln(w)
-		if p.Hint != "" {
-			fmt.Fprintf(w, "    %s\n", c.Cyan(p.Hint))
 		}
 	}
 }

@@ -30,6 +30,18 @@ func TestTheScreen(t *testing.T) {
 	unwell.Pods = client.PodCounts{Total: 1}
 	unwell.Problems = []client.Problem{{Object: "pod default/web-1", Reason: "ErrImagePull", Message: "no such image nope:1", Hint: "docker build -t nope:1 ."}}
 
+	many := unwell
+	many.Pods = client.PodCounts{Total: 6}
+	pull := `container c: Back-off pulling image "nope:1": ErrImagePull: Failed to pull image "nope:1": no such host`
+	many.Problems = []client.Problem{
+		{Object: "pod/a/web-1", Reason: "ImagePullBackOff", Message: pull, Hint: "skiff why web-1 -n a", Image: "nope:1", Owner: "ReplicaSet/web"},
+		{Object: "pod/a/web-2", Reason: "ErrImagePull", Message: "other words", Hint: "skiff why web-2 -n a", Image: "nope:1", Owner: "ReplicaSet/web"},
+		{Object: "pod/b/job-1", Reason: "ErrImageNeverPull", Message: "other words", Hint: "skiff why job-1 -n b", Image: "nope:1"},
+		{Object: "pod/a/api-1", Reason: "CrashLoopBackOff", Message: "back-off 10s", Hint: "skiff why api-1 -n a", Owner: "ReplicaSet/api"},
+		{Object: "pod/a/api-2", Reason: "CrashLoopBackOff", Message: "back-off 20s", Hint: "skiff why api-2 -n a", Owner: "ReplicaSet/api"},
+		{Object: "pod/b/api-1", Reason: "CrashLoopBackOff", Message: "back-off 20s", Hint: "skiff why api-1 -n b", Owner: "ReplicaSet/api"},
+	}
+
 	for name, test := range map[string]struct {
 		status client.Status
 		want   string
@@ -37,6 +49,31 @@ func TestTheScreen(t *testing.T) {
 		"a stopped cluster says how to start it": {client.Status{Profile: "blue", Context: "skiff-blue"}, `skiff is not running  profile blue, context skiff-blue
 
 Start it with: skiff -p blue start
+`},
+		"a paused cluster says how it goes on": {client.Status{Profile: "blue", Context: "skiff-blue", Left: &client.LeftContainers{Paused: 3}}, `skiff is paused  profile blue, context skiff-blue
+
+3 containers are frozen. Go on with: skiff -p blue resume
+`},
+		"what runs on without its daemon is said": {client.Status{Profile: "skiff", Context: "skiff", Left: &client.LeftContainers{Running: 1}}, `skiff is not running  profile skiff, context skiff
+
+1 container runs on without the daemon. Start it with: skiff start   or stop them with: skiff stop
+`},
+		"what many pods share is said once": {many, `skiff runs, and something is not well  profile skiff, context skiff
+
+✓ daemon   pid 7, up 1m30s, 98 MB, skiff 0.1.0
+✓ API      https://127.0.0.1:7443, Kubernetes v1.36.3
+✓ engine   Docker 20.10.24 (API 1.41) at unix:///var/run/docker.sock
+✓ network  10.244.0.0/16, relay running, DNS answers
+✓ store    120 objects, 1.5 MB
+✗ pods     0 of 6 ready
+
+Not well
+  ✗ image nope:1 is missing, and 3 pods wait for it: no such host
+    docker build -t nope:1 .   or: skiff why web-1 -n a
+  ✗ pod/a/api-1 and 1 more of ReplicaSet/api: CrashLoopBackOff: back-off 10s
+    skiff why api-1 -n a
+  ✗ pod/b/api-1: CrashLoopBackOff: back-off 20s
+    skiff why api-1 -n b
 `},
 		"a healthy cluster": {well, `skiff is well  profile skiff, context skiff
 

@@ -31,7 +31,7 @@ func NewCmd(e *env.Env) *cobra.Command {
 		Long: `Show the daemon, the engine, the API, the network, the watched sets, the Services with their URLs, and
 everything that is not well with what to do about it.
 
-It ends with 0 when all is well, 8 when the cluster does not run, and 11 when something is not well.`,
+It ends with 0 when all is well, 8 when the cluster does not run or is paused, and 11 when something is not well.`,
 		Example: `  skiff status
   skiff status -w
   skiff status -o json`,
@@ -68,6 +68,7 @@ func (o *options) gather(ctx context.Context) (client.Status, error) {
 	c, err := client.Connect(p)
 	if err != nil {
 		if f := client.AsFailure(err); f != nil && f.Reason == client.ReasonNotRunning {
+			stopped.Left = env.LeftContainers(ctx, p)
 			return stopped, nil
 		}
 		return stopped, err

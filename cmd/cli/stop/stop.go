@@ -14,7 +14,6 @@ import (
 	"skiff.local/skiff/cmd/cli/exit"
 	"skiff.local/skiff/local/client"
 	"skiff.local/skiff/local/profile"
-	"skiff.local/skiff/runtime/docker"
 )
 
 type options struct {
@@ -71,7 +70,11 @@ func run(ctx context.Context, o *options) error {
 		fmt.Fprintf(o.env.IO.ErrOut, "skiff is not running (profile %q)\n", p.Name)
 		return nil
 	}
-	fmt.Fprintf(o.env.IO.Out, "skiff stopped in %s (profile %q)\n", env.Duration(time.Since(begin)), p.Name)
+	what := "skiff stopped"
+	if o.request.KeepPods {
+		what = "the daemon ended, and pods run on,"
+	}
+	fmt.Fprintf(o.env.IO.Out, "%s in %s (profile %q)\n", what, env.Duration(time.Since(begin)), p.Name)
 	return nil
 }
 
@@ -81,16 +84,12 @@ func (o *options) leftBehind(ctx context.Context, p *profile.Profile) (bool, err
 	if !p.Exists() {
 		return false, nil
 	}
-	engine, err := o.env.Engine(ctx)
-	if err != nil {
+	left := env.LeftContainers(ctx, p)
+	if left == nil {
 		return false, nil // no engine: nothing of the cluster runs
 	}
-	defer engine.Close()
-	left, err := engine.ListContainers(ctx, docker.ListOptions{Labels: docker.ProfileLabels(p.Name, ""), RunningOnly: true})
-	if err != nil || len(left) == 0 {
-		return false, err
-	}
-	fmt.Fprintf(o.env.IO.ErrOut, "the daemon is gone, and %d containers of profile %q are not: starting it to stop them\n", len(left), p.Name)
+	fmt.Fprintf(o.env.IO.ErrOut, "the daemon is gone, and %s of profile %q: starting it to stop them\n",
+		env.Count(left.Running+left.Paused, "container is left", "containers are left"), p.Name)
 	if _, err := client.Ensure(ctx, p, client.StartOptions{Version: o.env.Version, WaitDNS: true}, nil); err != nil {
 		return false, err
 	}

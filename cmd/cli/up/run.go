@@ -11,7 +11,6 @@ import (
 	"skiff.local/skiff/cmd/cli/env"
 	"skiff.local/skiff/cmd/cli/exit"
 	"skiff.local/skiff/local/client"
-	"skiff.local/skiff/local/profile"
 	"skiff.local/skiff/watch"
 	"skiff.local/skiff/watch/build"
 	"skiff.local/skiff/watch/event"
@@ -117,7 +116,7 @@ func detach(ctx context.Context, o *Options, target Target, wrong int) error {
 	}
 	if o.Output != "json" {
 		names := sourceNames(o)
-		fmt.Fprintf(o.Env.IO.Out, "the daemon watches %s; `%s --stop %s` ends that\n", names, o.command("up"), names)
+		fmt.Fprintf(o.Env.IO.Out, "the daemon watches %s; `%s --stop %s` ends that\n", names, o.Env.Command("up"), names)
 	}
 	if wrong > 0 {
 		return exit.Silent(exit.Manifest)
@@ -141,13 +140,6 @@ func stop(ctx context.Context, o *Options) error {
 	}
 	fmt.Fprintf(o.Env.IO.Out, "no longer watched: %s; what was applied stays\n", strings.Join(ended, ", "))
 	return nil
-}
-
-func (o *Options) command(verb string) string {
-	if o.Env.ProfileName == "" || o.Env.ProfileName == profile.DefaultName {
-		return "skiff " + verb
-	}
-	return "skiff -p " + o.Env.ProfileName + " " + verb
 }
 
 func sourceNames(o *Options) string {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -68,7 +69,14 @@ shows what happened; this shows what keeps the next thing from happening.`,
 			if err != nil {
 				return err
 			}
-			return run(c.Context(), e, namespace, strings.TrimPrefix(args[0], "pod/"), output)
+			pod := args[0]
+			if kind, name, ok := strings.Cut(pod, "/"); ok {
+				if !slices.Contains([]string{"pod", "pods", "po"}, kind) {
+					return exit.With(exit.Usage, fmt.Errorf("%s is no pod", pod), "name one of its pods: `"+e.Command("get pods -n "+namespace)+"` lists them")
+				}
+				pod = name
+			}
+			return run(c.Context(), e, namespace, pod, output)
 		},
 	}
 	c.Flags().StringVarP(&output, "output", "o", "", "Output format: json")

@@ -114,12 +114,50 @@ func TestAStartEndsAPause(t *testing.T) {
 		if frozen := containers(t, "skiff.local/role=relay"); frozen == "" || readStatus(t).Running {
 			t.Fatalf("after pause the daemon runs: %v, the relay is %q", readStatus(t).Running, frozen)
 		}
+		if r := try(t, shared.bin, "status"); r.code != 8 || !strings.Contains(r.out, "skiff is paused") || !strings.Contains(r.out, " resume\n") {
+			t.Errorf("status of a paused cluster: %s", r)
+		}
+		if out := skiff(t, "profile", "list"); !strings.Contains(out, "paused") {
+			t.Errorf("the list of profiles: %s", out)
+		}
+		if r := try(t, shared.bin, "pause"); r.code != 0 || !strings.Contains(r.errOut, "paused already") {
+			t.Errorf("a second pause: %s", r)
+		}
 		skiff(t, verb)
 		eventuallyServes(t, url, "version 0.1")
 		if now := containers(t, "io.kubernetes.pod.namespace=frozen") + containers(t, "skiff.local/role=relay"); now != settled {
 			t.Errorf("after %s containers changed:\nbefore\n%safter\n%s", verb, settled, now)
 		}
 	}
+}
+
+// A verb that starts the daemon returns before the node runs: what comes next finds it half started.
+func TestWhatComesRightAfterAStartFindsTheNode(t *testing.T) {
+	ensureStarted(t)
+	namespace(t, "early")
+	kubectl(t, "create", "deployment", "web", "--image="+shared.image+":0.1")
+	kubectl(t, "rollout", "status", "deployment/web", "--timeout=90s")
+	pod := jsonpath(t, "{.items[0].metadata.name}", "pods")
+	for range 2 {
+		skiff(t, "stop")
+		if out := skiff(t, "why", pod, "-n", "early"); !strings.Contains(out, "pod early/"+pod) {
+			t.Errorf("why: %s", out)
+		}
+		skiff(t, "stop")
+		skiff(t, "get", "pods", "-n", "early")
+		skiff(t, "stop")
+		if left := containers(t); left != "" {
+			t.Fatalf("stop left running:\n%s", left)
+		}
+	}
+	skiff(t, "start")
+	skiff(t, "run", "vast", "-n", "early", "--image="+shared.image+":0.1", `--overrides={"spec":{"containers":[{"name":"vast","image":"x","resources":{"requests":{"memory":"1Pi"}}}]}}`)
+	eventually(t, slow, func() string {
+		if r := try(t, shared.bin, "why", "vast", "-n", "early"); r.code != 1 || !strings.Contains(r.errOut, "not scheduled to a node yet: 0/") {
+			return r.String()
+		}
+		return ""
+	})
 }
 
 // Whatever ended the daemon, stop leaves nothing running.
