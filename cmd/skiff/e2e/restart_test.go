@@ -139,13 +139,13 @@ func TestWhatComesRightAfterAStartFindsTheNode(t *testing.T) {
 	kubectl(t, "rollout", "status", "deployment/web", "--timeout=90s")
 	pod := jsonpath(t, "{.items[0].metadata.name}", "pods")
 	for range 2 {
-		skiff(t, "stop")
+		skiff(t, "stop", "--now")
 		if out := skiff(t, "why", pod, "-n", "early"); !strings.Contains(out, "pod early/"+pod) {
 			t.Errorf("why: %s", out)
 		}
-		skiff(t, "stop")
+		skiff(t, "stop", "--now")
 		skiff(t, "get", "pods", "-n", "early")
-		skiff(t, "stop")
+		skiff(t, "stop", "--now")
 		if left := containers(t); left != "" {
 			t.Fatalf("stop left running:\n%s", left)
 		}
