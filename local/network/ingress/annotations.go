@@ -28,11 +28,12 @@ type annotations struct {
 	upstreamHost  string
 	aliases       []string
 	stickyCookie  string
-	headers       []HeaderChange
+	cors          *CORS
 	canary        bool
 	split         Canary
 	trouble       []string
 	affinityWants bool
+	corsWants     bool
 }
 
 // regexps reports whether paths that don't say what they are are regular expressions: nginx makes them so wherever a
@@ -51,7 +52,7 @@ func (a annotations) httpsRedirect(tls bool) bool {
 }
 
 func annotationsOf(ing *networkingv1.Ingress) annotations {
-	a := annotations{protocol: HTTP, split: Canary{Total: 100}}
+	a := annotations{protocol: HTTP, split: Canary{Total: 100}, cors: defaultCORS()}
 	values := map[string]string{}
 	for _, prefix := range prefixes {
 		for name, v := range ing.Annotations {
@@ -73,6 +74,9 @@ func annotationsOf(ing *networkingv1.Ingress) annotations {
 	}
 	if a.affinityWants && a.stickyCookie == "" {
 		a.stickyCookie = "INGRESSCOOKIE"
+	}
+	if !a.corsWants {
+		a.cors = nil
 	}
 	if a.redirect != nil && a.redirect.To == "" {
 		a.redirect = nil
@@ -129,14 +133,14 @@ var readers = map[string]func(a *annotations, v string) error{
 		a.affinityWants = true
 		return nil
 	},
-	"session-cookie-name": func(a *annotations, v string) error { a.stickyCookie = v; return nil },
-	"enable-cors": boolean(func(a *annotations, on bool) {
-		if on {
-			a.headers = append(a.headers, HeaderChange{"Access-Control-Allow-Origin", "*"},
-				HeaderChange{"Access-Control-Allow-Methods", "GET, PUT, POST, DELETE, PATCH, OPTIONS"},
-				HeaderChange{"Access-Control-Allow-Headers", "DNT,Keep-Alive,User-Agent,X-Requested-With,If-Modified-Since,Cache-Control,Content-Type,Range,Authorization"})
-		}
-	}),
+	"session-cookie-name":    func(a *annotations, v string) error { a.stickyCookie = v; return nil },
+	"enable-cors":            boolean(func(a *annotations, on bool) { a.corsWants = on }),
+	"cors-allow-origin":      list(func(a *annotations, l []string) { a.cors.Origins = l }),
+	"cors-allow-methods":     list(func(a *annotations, l []string) { a.cors.Methods = l }),
+	"cors-allow-headers":     list(func(a *annotations, l []string) { a.cors.Headers = l }),
+	"cors-expose-headers":    list(func(a *annotations, l []string) { a.cors.Expose = l }),
+	"cors-allow-credentials": boolean(func(a *annotations, b bool) { a.cors.Credentials = b }),
+	"cors-max-age":           number(func(a *annotations, n int) { a.cors.MaxAge = n }),
 	"canary":                 boolean(func(a *annotations, b bool) { a.canary = b }),
 	"canary-by-header":       func(a *annotations, v string) error { a.split.Header = v; return nil },
 	"canary-by-header-value": func(a *annotations, v string) error { a.split.Value = v; return nil },
@@ -153,6 +157,30 @@ var readers = map[string]func(a *annotations, v string) error{
 	"limit-rps": nil, "limit-rpm": nil, "limit-connections": nil, "session-cookie-expires": nil,
 	"session-cookie-max-age": nil, "session-cookie-path": nil, "affinity-mode": nil, "ssl-passthrough": nil,
 	"proxy-http-version": nil, "websocket-services": nil, "proxy-next-upstream": nil,
+}
+
+// defaultCORS is what nginx's enable-cors means by itself.
+func defaultCORS() *CORS {
+	return &CORS{
+		Origins: []string{"*"}, Methods: []string{"GET", "PUT", "POST", "DELETE", "PATCH", "OPTIONS"},
+		Headers: []string{
+			"DNT", "Keep-Alive", "User-Agent", "X-Requested-With", "If-Modified-Since", "Cache-Control", "Content-Type", "Range", "Authorization",
+		},
+		Credentials: true, MaxAge: 1728000,
+	}
+}
+
+func list(set func(*annotations, []string)) func(*annotations, string) error {
+	return func(a *annotations, v string) error {
+		var l []string
+		for item := range strings.SplitSeq(v, ",") {
+			if item = strings.TrimSpace(item); item != "" {
+				l = append(l, item)
+			}
+		}
+		set(a, l)
+		return nil
+	}
 }
 
 func boolean(set func(*annotations, bool)) func(*annotations, string) error {

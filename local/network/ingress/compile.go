@@ -139,7 +139,7 @@ func (c *compiler) path(ing *networkingv1.Ingress, a annotations, host string, p
 func (c *compiler) route(ing *networkingv1.Ingress, a annotations, b *networkingv1.IngressBackend) *Route {
 	r := &Route{
 		Owner: ing.Namespace + "/" + ing.Name, Priority: c.age, Rewrite: a.rewrite, Redirect: a.redirect, RootTo: a.appRoot,
-		UpstreamHost: a.upstreamHost, StickyCookie: a.stickyCookie, Headers: a.headers,
+		UpstreamHost: a.upstreamHost, StickyCookie: a.stickyCookie, CORS: a.cors,
 	}
 	backend, err := c.backend(ing, b, a.protocol)
 	if err != nil {

@@ -2,15 +2,12 @@ package ingress
 
 import (
 	"context"
-	"crypto/tls"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/netip"
 	"reflect"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -46,7 +43,10 @@ type Config struct {
 	// Authority signs for hosts without a Secret.
 	Authority *Authority
 	AccessLog io.Writer // nil for none
-	Logger    *slog.Logger
+	// Changed, when not nil, is called when a Listener is served otherwise than before, or a Secret has changed. It must
+	// not block.
+	Changed func()
+	Logger  *slog.Logger
 }
 
 // A Controller keeps the routing table in step with the cluster and serves it.
@@ -58,15 +58,15 @@ type Controller struct {
 	classes networkinglisters.IngressClassLister
 	list    networkinglisters.IngressLister
 
-	mu      sync.Mutex
-	secrets corelisters.SecretLister      // guarded by mu; nil until a Secret is needed
-	told    map[types.UID]map[string]bool // findings that an event told about; guarded by mu
-	certs   map[string]*tls.Certificate   // by host pattern; guarded by mu
+	mu        sync.Mutex
+	secrets   corelisters.SecretLister      // guarded by mu; nil until a Secret is needed
+	told      map[types.UID]map[string]bool // findings that an event told about; guarded by mu
+	listeners []Listener                    // guarded by mu
 }
 
 // New returns a controller; Run makes it work.
 func New(cfg Config) *Controller {
-	c := &Controller{cfg: cfg, wake: make(chan struct{}, 1), told: map[types.UID]map[string]bool{}, certs: map[string]*tls.Certificate{}}
+	c := &Controller{cfg: cfg, wake: make(chan struct{}, 1), told: map[types.UID]map[string]bool{}}
 	c.proxy = newProxy(newPool(cfg.Dial, cfg.Backends), &accessLog{w: cfg.AccessLog})
 	c.server = newServer(c)
 	return c
@@ -80,6 +80,12 @@ func (c *Controller) Forget(service relayproto.Key, still []netip.AddrPort) {
 
 // ServicesChanged makes the controller look again at what Services there are.
 func (c *Controller) ServicesChanged() { c.poke() }
+
+func (c *Controller) served() {
+	if c.cfg.Changed != nil {
+		c.cfg.Changed()
+	}
+}
 
 func (c *Controller) poke() {
 	select {
@@ -176,9 +182,9 @@ func (c *Controller) sync(ctx context.Context) {
 	}
 	routes, fallback, more := compile(ours, c.cfg.Services)
 	findings = append(findings, more...)
-	findings = append(findings, c.certificates(ctx, ours)...)
-	c.proxy.table.Store(buildTable(routes, fallback))
-	c.server.want(len(ours) > 0)
+	certs, more := c.certificates(ctx, ours)
+	findings = append(findings, more...)
+	c.server.offer(c.offers(ours, routes, fallback, certs))
 	c.tell(findings, all)
 	for _, ing := range ours {
 		if want := localStatus(c.server.status()); !reflect.DeepEqual(ing.Status.LoadBalancer.Ingress, want) {
@@ -206,103 +212,6 @@ func (c *Controller) isOurs(ing *networkingv1.Ingress) (bool, *Finding) {
 			"there is no IngressClass %q: name %q, or apply an IngressClass %q with controller %s to have skiff serve it", name, ClassName, name, ControllerName)}
 	}
 	return class.Spec.Controller == ControllerName, nil
-}
-
-// certificates reads the Secrets that TLS hosts name.
-func (c *Controller) certificates(ctx context.Context, list []*networkingv1.Ingress) []Finding {
-	certs := map[string]*tls.Certificate{}
-	var findings []Finding
-	for _, ing := range list {
-		for _, t := range ing.Spec.TLS {
-			if t.SecretName == "" {
-				continue
-			}
-			cert, err := c.certificate(ctx, ing.Namespace, t.SecretName)
-			if err != nil {
-				findings = append(findings, Finding{ing, "InvalidTLS", fmt.Sprintf("secret %s: %v; a certificate of the local CA is served instead", t.SecretName, err)})
-				continue
-			}
-			hosts := t.Hosts
-			if len(hosts) == 0 {
-				for _, r := range ing.Spec.Rules {
-					hosts = append(hosts, r.Host)
-				}
-			}
-			for _, h := range hosts {
-				if _, taken := certs[strings.ToLower(h)]; !taken {
-					certs[strings.ToLower(h)] = cert
-				}
-			}
-		}
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.certs = certs
-	return findings
-}
-
-func (c *Controller) certificate(ctx context.Context, namespace, name string) (*tls.Certificate, error) {
-	lister, err := c.secretLister(ctx)
-	if err != nil {
-		return nil, err
-	}
-	secret, err := lister.Secrets(namespace).Get(name)
-	if err != nil {
-		return nil, errors.New("it does not exist")
-	}
-	cert, err := tls.X509KeyPair(secret.Data[corev1.TLSCertKey], secret.Data[corev1.TLSPrivateKeyKey])
-	if err != nil {
-		return nil, err
-	}
-	return &cert, nil
-}
-
-// secretLister starts to watch Secrets when the first one is needed: most clusters have no TLS.
-func (c *Controller) secretLister(ctx context.Context) (corelisters.SecretLister, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.secrets != nil {
-		return c.secrets, nil
-	}
-	secrets := c.cfg.Informers.Core().V1().Secrets()
-	registration, err := secrets.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc: func(any) { c.poke() }, UpdateFunc: func(any, any) { c.poke() }, DeleteFunc: func(any) { c.poke() },
-	})
-	if err != nil {
-		return nil, err
-	}
-	c.cfg.Informers.Start(ctx.Done())
-	if !cache.WaitForCacheSync(ctx.Done(), registration.HasSynced) {
-		return nil, ctx.Err()
-	}
-	c.secrets = secrets.Lister()
-	return c.secrets, nil
-}
-
-// cert is the certificate for a name that a client asks for.
-func (c *Controller) cert(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
-	host := strings.ToLower(strings.TrimSuffix(hello.ServerName, "."))
-	c.mu.Lock()
-	cert := c.certs[host]
-	if cert == nil {
-		if dot := strings.IndexByte(host, '.'); dot > 0 {
-			cert = c.certs["*"+host[dot:]]
-		}
-	}
-	if cert == nil {
-		cert = c.certs[""]
-	}
-	c.mu.Unlock()
-	if cert != nil {
-		return cert, nil
-	}
-	if c.cfg.Authority == nil {
-		return nil, errors.New("no certificate for " + host)
-	}
-	if host == "" {
-		host = "localhost"
-	}
-	return c.cfg.Authority.Leaf(host)
 }
 
 // tell makes an event of every finding, once for as long as it lasts.

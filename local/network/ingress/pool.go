@@ -1,6 +1,7 @@
 package ingress
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -115,8 +116,9 @@ func (e *dialError) Unwrap() error { return e.err }
 var errNoEndpoints = errors.New("the Service has no ready endpoints")
 
 // roundTrip sends a request to one of the backend's endpoints; to the next when one takes no connection, or ends it
-// without an answer to a request that may be sent twice.
-func (p *pool) roundTrip(req *http.Request, b *Backend, prefer netip.AddrPort) (*http.Response, netip.AddrPort, error) {
+// without an answer to a request that may be sent twice. With a timeout, an endpoint that has not begun to answer by then
+// is given up.
+func (p *pool) roundTrip(req *http.Request, b *Backend, prefer netip.AddrPort, timeout time.Duration) (*http.Response, netip.AddrPort, error) {
 	body := req.Body
 	if body != nil && body != http.NoBody {
 		req.Body = keepOpen{body}
@@ -138,7 +140,7 @@ func (p *pool) roundTrip(req *http.Request, b *Backend, prefer netip.AddrPort) (
 			req.URL.Scheme = "https"
 		}
 		req.URL.Host = addr.String()
-		res, err := p.transport(poolKey{b.Service, addr, protocol}).RoundTrip(req)
+		res, err := bounded(p.transport(poolKey{b.Service, addr, protocol}), req, timeout)
 		if err == nil {
 			return res, addr, nil
 		}
@@ -163,6 +165,28 @@ func repeatable(req *http.Request) bool {
 // to connections that it has not accepted yet.
 func hungUp(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}
+
+// errSlowEndpoint is the error of an endpoint that did not begin to answer in time.
+var errSlowEndpoint = errors.New("it did not answer in time")
+
+func bounded(t *http.Transport, req *http.Request, timeout time.Duration) (*http.Response, error) {
+	if timeout == 0 {
+		return t.RoundTrip(req)
+	}
+	ctx, cancel := context.WithCancelCause(req.Context())
+	timer := time.AfterFunc(timeout, func() { cancel(errSlowEndpoint) })
+	res, err := t.RoundTrip(req.WithContext(ctx))
+	if err != nil || !timer.Stop() {
+		cause := context.Cause(ctx)
+		cancel(nil)
+		if res != nil {
+			res.Body.Close()
+		}
+		return nil, cmp.Or(cause, err)
+	}
+	res.Request = req
+	return res, nil // what is left of ctx ends with the request's
 }
 
 // pick takes endpoints in turn, and none twice for one request.

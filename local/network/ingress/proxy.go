@@ -1,6 +1,7 @@
 package ingress
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,47 +11,42 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/netip"
+	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
-// A proxy serves requests by the current table.
+// A proxy serves requests by the table of the door they come through.
 type proxy struct {
-	table atomic.Pointer[Table]
-	pool  *pool
-	log   *accessLog
-	// httpsPort is where TLS is served, for redirects.
-	httpsPort atomic.Int32
-	reverse   *httputil.ReverseProxy
+	pool    *pool
+	log     *accessLog
+	mirrors *mirrors
+	reverse *httputil.ReverseProxy
 }
 
 func newProxy(p *pool, log *accessLog) *proxy {
-	x := &proxy{pool: p, log: log}
-	x.table.Store(buildTable(nil, nil))
+	x := &proxy{pool: p, log: log, mirrors: newMirrors(p)}
 	x.reverse = &httputil.ReverseProxy{
-		Rewrite:       x.rewrite,
-		Transport:     x,
-		FlushInterval: -1, // whatever comes goes on at once: streams and events stay live
-		BufferPool:    newBuffers(),
-		ErrorHandler:  x.failed,
-		ModifyResponse: func(res *http.Response) error {
-			for _, h := range routed(res.Request.Context()).route.Headers {
-				res.Header.Set(h.Name, h.Value)
-			}
-			return nil
-		},
+		Rewrite:        x.rewrite,
+		Transport:      x,
+		FlushInterval:  -1, // whatever comes goes on at once: streams and events stay live
+		BufferPool:     newBuffers(),
+		ErrorHandler:   x.failed,
+		ModifyResponse: x.answered,
 	}
 	return x
 }
 
 // routing is what was decided about a request.
 type routing struct {
-	route    *Route
-	backend  *Backend
-	endpoint netip.AddrPort
-	sticky   netip.AddrPort
+	route       *Route
+	share       *Share // of the route's, when it has some
+	backend     *Backend
+	unavailable string // why there is no backend
+	endpoint    netip.AddrPort
+	sticky      netip.AddrPort
+	in          *http.Request // as it came
 }
 
 type routingKey struct{}
@@ -60,27 +56,31 @@ func routed(ctx context.Context) *routing {
 	return r
 }
 
-// ServeHTTP implements http.Handler.
-func (x *proxy) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+// serve answers a request that came through a door.
+func (x *proxy) serve(d *door, w http.ResponseWriter, req *http.Request) {
 	begin := time.Now()
 	out := &counted{ResponseWriter: w, status: http.StatusOK}
-	decision := &routing{}
+	decision := &routing{in: req}
 	defer func() { x.log.write(req, out, decision, begin) }()
 	host := hostOf(req.Host)
-	table := x.table.Load()
-	r := table.Find(host, req.URL.Path)
+	table := d.table.Load()
+	r := table.Find(host, req)
 	if r == nil {
 		noRoute(out, req, host, table)
 		return
 	}
-	decision.route = r
-	if to, code := x.redirect(r, req, host); to != "" {
-		http.Redirect(out, req, to, code)
+	if to, code := redirect(r, d, req, host); to != "" {
+		decision.route = r
+		out.Header().Set("Location", to)
+		out.WriteHeader(code)
 		return
 	}
-	decision.backend = r.choose(req, rand.IntN)
+	if r.CORS.preflight(out, req) {
+		return
+	}
+	decision.decide(r, req, rand.IntN)
 	if decision.backend == nil {
-		problem(out, req, http.StatusServiceUnavailable, fmt.Sprintf("ingress %s: %s", r.Owner, r.Unavailable))
+		problem(out, req, cmp.Or(r.UnavailableCode, http.StatusServiceUnavailable), fmt.Sprintf("%s: %s", r.Owner, decision.unavailable))
 		return
 	}
 	if r.StickyCookie != "" {
@@ -88,19 +88,25 @@ func (x *proxy) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 			decision.sticky, _ = netip.ParseAddrPort(c.Value)
 		}
 	}
-	x.reverse.ServeHTTP(out, req.WithContext(context.WithValue(req.Context(), routingKey{}, decision)))
+	ctx := context.WithValue(req.Context(), routingKey{}, decision)
+	if r.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, r.Timeout)
+		defer cancel()
+	}
+	x.reverse.ServeHTTP(out, req.WithContext(ctx))
 }
 
 // redirect says where a request is sent instead of being served.
-func (x *proxy) redirect(r *Route, req *http.Request, host string) (to string, code int) {
+func redirect(r *Route, d *door, req *http.Request, host string) (to string, code int) {
 	if r.HTTPSRedirect && req.TLS == nil {
-		if port := x.httpsPort.Load(); port != 443 && port != 0 {
-			host = net.JoinHostPort(host, fmt.Sprint(port))
+		if port := d.served(443); port != 443 {
+			host = net.JoinHostPort(host, strconv.Itoa(port))
 		}
 		return "https://" + host + req.URL.RequestURI(), http.StatusPermanentRedirect
 	}
 	if r.Redirect != nil {
-		return r.Redirect.To, r.Redirect.Code
+		return r.Redirect.location(req, host, r.Path, int(d.port), d.served), r.Redirect.Code
 	}
 	if r.RootTo != "" && req.URL.Path == "/" {
 		return r.RootTo, http.StatusFound
@@ -116,19 +122,38 @@ func (x *proxy) rewrite(p *httputil.ProxyRequest) {
 	p.SetXForwarded()
 	p.Out.Header.Set("X-Real-Ip", hostOf(p.In.RemoteAddr))
 	p.Out.Header.Set("X-Forwarded-Port", portOf(p.In))
-	p.Out.Host = p.In.Host
-	if r.UpstreamHost != "" {
-		p.Out.Host = r.UpstreamHost
-	}
-	if r.Rewrite != "" {
+	p.Out.Host = cmp.Or(r.UpstreamHost, p.In.Host)
+	switch {
+	case r.Rewrite != "":
 		p.Out.URL.Path, p.Out.URL.RawPath = r.rewrite(p.In.URL.Path), ""
+	case r.PathChange != nil:
+		p.Out.URL.Path, p.Out.URL.RawPath = r.PathChange.apply(p.In.URL.Path, r.Path), ""
 	}
+	r.Request.apply(p.Out.Header)
+	p.Out.Host = cmp.Or(r.Request.host(), p.Out.Host)
+	if s := decision.share; s != nil {
+		s.Request.apply(p.Out.Header)
+	}
+	if len(r.Mirrors) > 0 {
+		x.mirrors.send(r.Mirrors, p.Out)
+	}
+}
+
+// answered changes the response on its way back.
+func (x *proxy) answered(res *http.Response) error {
+	decision := routed(res.Request.Context())
+	decision.route.CORS.answer(res.Header, decision.in)
+	decision.route.Response.apply(res.Header)
+	if s := decision.share; s != nil {
+		s.Response.apply(res.Header)
+	}
+	return nil
 }
 
 // RoundTrip implements http.RoundTripper for the reverse proxy.
 func (x *proxy) RoundTrip(req *http.Request) (*http.Response, error) {
 	decision := routed(req.Context())
-	res, endpoint, err := x.pool.roundTrip(req, decision.backend, decision.sticky)
+	res, endpoint, err := x.pool.roundTrip(req, decision.backend, decision.sticky, decision.route.EndpointTimeout)
 	decision.endpoint = endpoint
 	if err != nil {
 		return nil, err
@@ -147,17 +172,17 @@ func (x *proxy) failed(w http.ResponseWriter, req *http.Request, err error) {
 	switch {
 	case errors.Is(err, errNoEndpoints):
 		code = http.StatusServiceUnavailable
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, errSlowEndpoint):
+		code = http.StatusGatewayTimeout
 	case errors.Is(err, context.Canceled):
 		code = 499 // as nginx logs a client that left
-	case errors.Is(err, context.DeadlineExceeded):
-		code = http.StatusGatewayTimeout
 	}
 	s := decision.backend.Service
 	problem(w, req, code, fmt.Sprintf("service %s/%s port %d: %v", s.Namespace, s.Name, decision.backend.Port, err))
 }
 
 func noRoute(w http.ResponseWriter, req *http.Request, host string, t *Table) {
-	message := fmt.Sprintf("no ingress has the host %q with the path %q", host, req.URL.Path)
+	message := fmt.Sprintf("nothing is routed for the host %q with the path %q", host, req.URL.Path)
 	if hosts := t.Hosts(); len(hosts) > 0 {
 		message += "; hosts: " + strings.Join(hosts, ", ")
 	}
@@ -169,7 +194,11 @@ func problem(w http.ResponseWriter, req *http.Request, code int, message string)
 	title := fmt.Sprintf("%d %s", code, http.StatusText(code))
 	if isGRPC(req) {
 		w.Header().Set("Content-Type", "application/grpc")
-		w.Header().Set("Grpc-Status", "14") // UNAVAILABLE
+		status := "14" // UNAVAILABLE
+		if code == http.StatusNotFound {
+			status = "12" // UNIMPLEMENTED
+		}
+		w.Header().Set("Grpc-Status", status)
 		w.Header().Set("Grpc-Message", message)
 		w.WriteHeader(http.StatusOK)
 		return

@@ -218,7 +218,7 @@ func TestIngressesAreServed(t *testing.T) {
 		{"http://api.localhost/v1/users?x=1", "200 web api.localhost/users?x=1 http"},
 		{"http://old.localhost/x", "301 to https://example.org/"},
 		{"https://secure.localhost/s", "200 web secure.localhost/s https"},
-		{"http://nobody.localhost/", "404 404 Not Found\nskiff ingress: no ingress has the host"},
+		{"http://nobody.localhost/", "404 404 Not Found\nskiff ingress: nothing is routed for the host"},
 	} {
 		if got := w.get(client, c.url); !strings.HasPrefix(got, c.want) {
 			t.Errorf("%s: %q, want %q", c.url, got, c.want)

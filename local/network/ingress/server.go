@@ -1,17 +1,13 @@
 package ingress
 
 import (
-	"context"
-	"crypto/tls"
+	"cmp"
 	"fmt"
 	"log/slog"
-	"net"
-	"net/http"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
-
-	"skiff.local/skiff/local/network/listen"
 )
 
 // Ports are where Ingresses are served: the first port of each list that can be opened.
@@ -24,36 +20,58 @@ func DefaultPorts() Ports {
 	return Ports{HTTP: []uint16{80, 8080, 7080}, HTTPS: []uint16{443, 8443, 7443}}
 }
 
+// The ports that Ingresses are meant to be served on.
+const (
+	httpPort  = 80
+	httpsPort = 443
+)
+
+// candidates are the ports that one may be served on, best first.
+func (p Ports) candidates(port uint16) []uint16 {
+	switch port {
+	case httpPort:
+		return p.HTTP
+	case httpsPort:
+		return p.HTTPS
+	}
+	return []uint16{port}
+}
+
 // A Status is where Ingresses are served.
 type Status struct {
 	HTTP, HTTPS uint16 // 0 while nothing needs them, or none can be opened
 	Problem     string // why the preferred port is not served
 }
 
-// A server listens while there is something to serve.
+// A place is a port as it was asked for: on the addresses that all share, or on one of somebody's own.
+type place struct {
+	own  netip.Addr // zero for the shared addresses
+	port uint16
+}
+
+// An offer is what is to be served at a place.
+type offer struct {
+	secure bool
+	table  *Table
+	certs  *certificates
+}
+
+// A server keeps a door open for every offer.
 type server struct {
 	controller *Controller
 	log        *slog.Logger
 	ports      Ports
 
-	mu      sync.Mutex
-	wanted  bool
-	http    *door // guarded by mu
-	https   *door // guarded by mu
-	retry   *time.Timer
-	closed  bool
-	problem string
-}
-
-// A door is one port, open on every address.
-type door struct {
-	port      uint16
-	preferred bool
-	server    *http.Server
+	mu       sync.Mutex
+	offers   map[place]offer  // guarded by mu
+	doors    map[place]*door  // guarded by mu
+	problems map[place]string // guarded by mu
+	retry    *time.Timer      // guarded by mu
+	closed   bool             // guarded by mu
 }
 
 func newServer(c *Controller) *server {
-	s := &server{controller: c, log: c.cfg.Logger, ports: c.cfg.Ports}
+	s := &server{controller: c, log: c.cfg.Logger, ports: c.cfg.Ports, doors: map[place]*door{}}
 	if len(s.ports.HTTP) == 0 {
 		s.ports = DefaultPorts()
 	}
@@ -63,11 +81,11 @@ func newServer(c *Controller) *server {
 	return s
 }
 
-// want opens the ports, or closes them when nothing is to be served.
-func (s *server) want(wanted bool) {
+// offer serves these and nothing else.
+func (s *server) offer(offers map[place]offer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.wanted = wanted
+	s.offers = offers
 	s.settleLocked()
 }
 
@@ -79,106 +97,99 @@ func (s *server) settleLocked() {
 		s.retry.Stop()
 		s.retry = nil
 	}
-	if !s.wanted || s.closed {
-		s.http, s.https = shut(s.http), shut(s.https)
-		s.problem = ""
+	s.problems = map[place]string{}
+	changed := false
+	for at, d := range s.doors {
+		if o, wanted := s.offers[at]; !wanted || s.closed || o.secure != d.secure {
+			d.shut()
+			delete(s.doors, at)
+			changed = true
+		}
+	}
+	if s.closed {
 		return
 	}
-	s.problem = ""
-	s.http = s.openLocked(s.http, s.ports.HTTP, false)
-	s.https = s.openLocked(s.https, s.ports.HTTPS, true)
-	if s.https != nil {
-		s.controller.proxy.httpsPort.Store(int32(s.https.port))
+	again := false
+	for _, at := range s.orderLocked() {
+		if s.openLocked(at, s.offers[at]) {
+			changed = true
+		}
+		again = again || s.problems[at] != ""
 	}
-	if s.http == nil || !s.http.preferred || s.https == nil || !s.https.preferred {
+	if again {
 		s.retry = time.AfterFunc(retryEvery, func() {
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			s.settleLocked()
 		})
 	}
+	if changed {
+		s.controller.poke() // what is served where is in the status of objects
+		s.controller.served()
+	}
 }
 
-// openLocked opens the best port that can be had, and keeps the one that is open when there is no better.
-func (s *server) openLocked(have *door, ports []uint16, secure bool) *door {
-	for i, port := range ports {
+// orderLocked puts the ports that have nothing to fall back on first: they must not find theirs taken by a fallback.
+func (s *server) orderLocked() []place {
+	var order []place
+	for at := range s.offers {
+		order = append(order, at)
+	}
+	slices.SortFunc(order, func(a, b place) int {
+		return cmp.Or(cmp.Compare(len(s.ports.candidates(a.port)), len(s.ports.candidates(b.port))), cmp.Compare(a.port, b.port), a.own.Compare(b.own))
+	})
+	return order
+}
+
+// openLocked opens the best port that can be had, and keeps the one that is open when there is no better. It reports
+// whether anything was opened.
+func (s *server) openLocked(at place, o offer) bool {
+	have := s.doors[at]
+	if have != nil {
+		have.set(o)
+	}
+	for i, port := range s.ports.candidates(at.port) {
 		if have != nil && have.port == port {
-			return have
+			return false
 		}
-		listeners, err := s.listen(port)
+		if i == 0 {
+			s.yieldLocked(at, port)
+		}
+		d, err := s.open(at, port, o)
 		if err != nil {
 			if i == 0 {
-				s.problem = fmt.Sprintf("port %d: %v", port, err)
+				s.problems[at] = fmt.Sprintf("port %d: %v", port, err)
 			}
 			continue
 		}
-		shut(have)
-		d := &door{port: port, preferred: i == 0, server: s.newHTTP(secure)}
-		for _, l := range listeners {
-			go d.serve(l, secure)
+		if have != nil {
+			have.shut()
 		}
-		s.log.Info("Ingresses are served", "port", port, "tls", secure)
-		s.controller.poke() // the status of the Ingresses says where
-		return d
+		s.doors[at] = d
+		s.log.Info("Ingresses are served", "port", port, "tls", o.secure, "address", at.own)
+		return true
 	}
-	return have
+	return false
 }
 
-// listen opens a port on all addresses or on none. An address that this machine does not have is left out.
-func (s *server) listen(port uint16) ([]net.Listener, error) {
-	var listeners []net.Listener
-	for _, addr := range s.controller.cfg.Bind {
-		l, err := net.ListenTCP("tcp", net.TCPAddrFromAddrPort(netip.AddrPortFrom(addr, port)))
-		if err != nil {
-			if addr == netip.IPv6Loopback() && len(listeners) > 0 && !listen.InUse(err) {
-				continue
-			}
-			for _, open := range listeners {
-				open.Close()
-			}
-			return nil, err
+// yieldLocked closes a door that is only for want of a better port where another one belongs.
+func (s *server) yieldLocked(at place, port uint16) {
+	for other, d := range s.doors {
+		if other != at && other.own == at.own && d.port == port {
+			d.shut()
+			delete(s.doors, other)
 		}
-		listeners = append(listeners, l)
-	}
-	return listeners, nil
-}
-
-func (s *server) newHTTP(secure bool) *http.Server {
-	protocols := new(http.Protocols)
-	protocols.SetHTTP1(true)
-	protocols.SetHTTP2(secure)
-	// gRPC without TLS.
-	protocols.SetUnencryptedHTTP2(!secure)
-	return &http.Server{
-		Handler: s.controller.proxy, Protocols: protocols,
-		ReadHeaderTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute,
-		TLSConfig: &tls.Config{GetCertificate: s.controller.cert},
-		ErrorLog:  slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 }
 
-func (d *door) serve(l net.Listener, secure bool) {
-	if secure {
-		_ = d.server.ServeTLS(l, "", "")
-		return
+// served is where a port that was asked for is to be found.
+func (s *server) served(own netip.Addr, port int) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if d := s.doors[place{own, uint16(port)}]; d != nil {
+		return int(d.port)
 	}
-	_ = d.server.Serve(l)
-}
-
-// drainTime is how long requests may take when a port closes.
-const drainTime = 2 * time.Second
-
-func shut(d *door) *door {
-	if d != nil {
-		go func() {
-			ctx, cancel := context.WithTimeout(context.Background(), drainTime)
-			defer cancel()
-			if d.server.Shutdown(ctx) != nil {
-				d.server.Close()
-			}
-		}()
-	}
-	return nil
+	return port
 }
 
 func (s *server) close() {
@@ -192,12 +203,23 @@ func (s *server) close() {
 func (s *server) status() Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	st := Status{Problem: s.problem}
-	if s.http != nil {
-		st.HTTP = s.http.port
+	web, tls := place{port: httpPort}, place{port: httpsPort}
+	st := Status{Problem: cmp.Or(s.problems[tls], s.problems[web])}
+	if d := s.doors[web]; d != nil {
+		st.HTTP = d.port
 	}
-	if s.https != nil {
-		st.HTTPS = s.https.port
+	if d := s.doors[tls]; d != nil {
+		st.HTTPS = d.port
 	}
 	return st
+}
+
+// at reports which port serves what was asked for, 0 for none, and why it is not that very port.
+func (s *server) at(p place) (port uint16, problem string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if d := s.doors[p]; d != nil {
+		port = d.port
+	}
+	return port, s.problems[p]
 }

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"skiff.local/skiff/local/network/relayproto"
 )
@@ -38,20 +39,36 @@ type Route struct {
 	Regexp   *regexp.Regexp // for PathRegexp
 	Priority int            // ties are broken by age: lower first
 
+	// Demand is what else a request must have; nil for nothing.
+	Demand *Demand
+	// AnyDepth makes "*.example.org" cover a.b.example.org too, as the Gateway API has it and Ingress has not.
+	AnyDepth bool
+
 	Redirect *Redirect
 	Rewrite  string // replaces the path; $1 and so on are groups of Regexp
+	// PathChange replaces the path, or the part of it that Path is.
+	PathChange *PathChange
 	// RootTo redirects requests for / alone.
 	RootTo   string
 	Backend  *Backend
 	Canaries []Canary
-	// Unavailable says why there is no backend, for the page that is served instead.
-	Unavailable string
+	// Shares, when there are any, are chosen from instead of Backend.
+	Shares []Share
+	// Unavailable says why there is no backend, for the page that is served instead, with the status UnavailableCode (503
+	// when 0).
+	Unavailable     string
+	UnavailableCode int
 	// HTTPSRedirect sends plain requests to the same place over TLS.
 	HTTPSRedirect bool
 	UpstreamHost  string
 	// StickyCookie, when not empty, is the cookie by which a client stays on an endpoint.
 	StickyCookie string
-	Headers      []HeaderChange
+	// Request and Response change headers on the way.
+	Request, Response *HeaderChange
+	CORS              *CORS
+	Mirrors           []Mirror
+	// Timeout bounds a request, EndpointTimeout each attempt at one of its endpoints; 0 for no bound.
+	Timeout, EndpointTimeout time.Duration
 }
 
 // A Backend is a Service's port.
@@ -72,15 +89,6 @@ const (
 	GRPCS Protocol = "GRPCS"
 )
 
-// A Redirect answers instead of a backend.
-type Redirect struct {
-	Code int
-	To   string // absolute URL
-}
-
-// A HeaderChange sets a header of the response.
-type HeaderChange struct{ Name, Value string }
-
 // A Canary takes some of a Route's requests.
 type Canary struct {
 	Backend Backend
@@ -92,9 +100,16 @@ type Canary struct {
 	Total   int
 }
 
-// buildTable orders routes for matching.
-func buildTable(routes []*Route, fallback *Route) *Table {
+// buildTable orders routes for matching. Hosts are known to the table even when no route has them.
+func buildTable(routes []*Route, fallback *Route, hosts ...string) *Table {
 	t := &Table{exact: map[string][]*Route{}, wildcard: map[string][]*Route{}, fallback: fallback}
+	for _, h := range hosts {
+		if rest, ok := strings.CutPrefix(h, "*"); ok {
+			t.wildcard[rest] = nil
+		} else if h != "" {
+			t.exact[h] = nil
+		}
+	}
 	for _, r := range routes {
 		switch {
 		case r.Host == "":
@@ -127,7 +142,7 @@ func sortRoutes(list []*Route) {
 		case len(a.Path) != len(b.Path):
 			return cmp.Compare(len(b.Path), len(a.Path))
 		}
-		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Priority, b.Priority))
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), a.Demand.compare(b.Demand), cmp.Compare(a.Priority, b.Priority))
 	})
 }
 
@@ -145,18 +160,25 @@ func (t *Table) Hosts() []string {
 }
 
 // Find returns the route of a request, or nil. A host that has routes is served by these alone, as nginx does it.
-func (t *Table) Find(host, path string) *Route {
+func (t *Table) Find(host string, req *http.Request) *Route {
 	host = strings.ToLower(strings.TrimSuffix(host, "."))
-	if r, found := match(t.exact[host], path); found {
-		return t.or(r)
+	if list, known := t.exact[host]; known {
+		return t.or(match(list, req, false))
 	}
-	if dot := strings.IndexByte(host, '.'); dot > 0 {
-		if r, found := match(t.wildcard[host[dot:]], path); found {
-			return t.or(r)
+	if len(t.wildcard) > 0 {
+		deep := false
+		for dot := strings.IndexByte(host, '.'); dot > 0; {
+			if list, known := t.wildcard[host[dot:]]; known && (!deep || len(list) == 0 || slices.ContainsFunc(list, func(r *Route) bool { return r.AnyDepth })) {
+				return t.or(match(list, req, deep))
+			}
+			next := strings.IndexByte(host[dot+1:], '.')
+			if next < 0 {
+				break
+			}
+			dot, deep = dot+1+next, true
 		}
 	}
-	r, _ := match(t.any, path)
-	return t.or(r)
+	return t.or(match(t.any, req, false))
 }
 
 func (t *Table) or(r *Route) *Route {
@@ -166,14 +188,13 @@ func (t *Table) or(r *Route) *Route {
 	return r
 }
 
-// match reports found when there are routes to choose from, even if none matches.
-func match(list []*Route, path string) (r *Route, found bool) {
+func match(list []*Route, req *http.Request, deep bool) *Route {
 	for _, r := range list {
-		if r.matches(path) {
-			return r, true
+		if (!deep || r.AnyDepth) && r.matches(req.URL.Path) && r.Demand.meets(req) {
+			return r
 		}
 	}
-	return nil, len(list) > 0
+	return nil
 }
 
 func (r *Route) matches(path string) bool {
@@ -211,52 +232,3 @@ func (r *Route) rewrite(path string) string {
 }
 
 var groupRef = regexp.MustCompile(`\$(\d+)`)
-
-// choose picks the backend of a request. roll is a random number in [0, n).
-func (r *Route) choose(req *http.Request, roll func(n int) int) *Backend {
-	for i := range r.Canaries {
-		c := &r.Canaries[i]
-		if took, decided := c.decide(req); decided {
-			if took {
-				return &c.Backend
-			}
-			continue
-		}
-		if c.Weight > 0 && roll(max(c.Total, 1)) < c.Weight {
-			return &c.Backend
-		}
-	}
-	return r.Backend
-}
-
-// decide reports whether a header or a cookie decides, and how; otherwise the weight does.
-func (c *Canary) decide(req *http.Request) (take, decided bool) {
-	if c.Header != "" {
-		v := req.Header.Get(c.Header)
-		switch {
-		case c.Pattern != nil && v != "":
-			if c.Pattern.MatchString(v) {
-				return true, true
-			}
-		case c.Value != "":
-			if v == c.Value {
-				return true, true
-			}
-		case v == "always":
-			return true, true
-		case v == "never":
-			return false, true
-		}
-	}
-	if c.Cookie != "" {
-		if cookie, err := req.Cookie(c.Cookie); err == nil {
-			switch cookie.Value {
-			case "always":
-				return true, true
-			case "never":
-				return false, true
-			}
-		}
-	}
-	return false, false
-}

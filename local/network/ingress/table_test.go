@@ -59,6 +59,8 @@ func backendOf(service string) *networkingv1.IngressBackend {
 	return &networkingv1.IngressBackend{Service: &networkingv1.IngressServiceBackend{Name: service, Port: networkingv1.ServiceBackendPort{Number: 80}}}
 }
 
+func get(path string) *http.Request { return httptest.NewRequest("GET", path, nil) }
+
 func TestRequestsFindTheirRoute(t *testing.T) {
 	routes, fallback, findings := compile([]*networkingv1.Ingress{
 		ing("shop", 3, "shop.test/ prefix front", "shop.test/api prefix api", "shop.test/api/v1 exact v1", "*.shop.test/ prefix wild"),
@@ -90,7 +92,7 @@ func TestRequestsFindTheirRoute(t *testing.T) {
 		{"other.test/", "rest /"},
 	} {
 		host, path, _ := strings.Cut(c.url, "/")
-		r := table.Find(host, "/"+path)
+		r := table.Find(host, get("/"+path))
 		if r == nil {
 			t.Errorf("%s: no route", c.url)
 			continue
@@ -124,10 +126,10 @@ func TestWhatIsWrongIsSaidAndTheRestServed(t *testing.T) {
 		}
 	}
 	table := buildTable(routes, nil)
-	if r := table.Find("b.test", "/"); r == nil || r.Backend.Service.Name != "one" {
+	if r := table.Find("b.test", get("/")); r == nil || r.Backend.Service.Name != "one" {
 		t.Errorf("the older one does not win: %+v", r)
 	}
-	if r := table.Find("a.test", "/"); r == nil || r.Unavailable == "" {
+	if r := table.Find("a.test", get("/")); r == nil || r.Unavailable == "" {
 		t.Errorf("a route without a Service: %+v", r)
 	}
 }
@@ -137,7 +139,7 @@ func TestCanariesTakeTheirShare(t *testing.T) {
 		ing("web", 1, "web.test/ prefix stable"),
 		ing("canary", 0, "canary=true", "canary-by-header=X-Canary", "canary-by-cookie=try", "canary-weight=20", "web.test/ prefix next"),
 	}, anyService{})
-	r := buildTable(routes, nil).Find("web.test", "/")
+	r := buildTable(routes, nil).Find("web.test", get("/"))
 	request := func(change func(*http.Request)) *http.Request {
 		req := httptest.NewRequest("GET", "/", nil)
 		change(req)

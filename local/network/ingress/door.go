@@ -1,0 +1,115 @@
+package ingress
+
+import (
+	"context"
+	"crypto/tls"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"skiff.local/skiff/local/network/listen"
+)
+
+// A door is one open port with what is served there.
+type door struct {
+	server    *server
+	own       netip.Addr
+	port      uint16
+	secure    bool
+	table     atomic.Pointer[Table]
+	certs     atomic.Pointer[certificates]
+	listeners []net.Listener
+	http      *http.Server
+}
+
+func (s *server) open(at place, port uint16, o offer) (*door, error) {
+	addrs := s.controller.cfg.Bind
+	if at.own.IsValid() {
+		addrs = []netip.Addr{at.own}
+	}
+	listeners, err := listenAll(addrs, port)
+	if err != nil {
+		return nil, err
+	}
+	d := &door{server: s, own: at.own, port: port, secure: o.secure, listeners: listeners}
+	d.set(o)
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(o.secure)
+	// gRPC without TLS.
+	protocols.SetUnencryptedHTTP2(!o.secure)
+	d.http = &http.Server{
+		Handler: d, Protocols: protocols,
+		ReadHeaderTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute,
+		TLSConfig: &tls.Config{GetCertificate: d.certificate},
+		ErrorLog:  slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+	for _, l := range listeners {
+		go d.serve(l)
+	}
+	return d, nil
+}
+
+// listenAll opens a port on all addresses or on none. An address that this machine does not have is left out.
+func listenAll(addrs []netip.Addr, port uint16) ([]net.Listener, error) {
+	var listeners []net.Listener
+	for _, addr := range addrs {
+		l, err := net.ListenTCP("tcp", net.TCPAddrFromAddrPort(netip.AddrPortFrom(addr, port)))
+		if err != nil {
+			if addr == netip.IPv6Loopback() && len(listeners) > 0 && !listen.InUse(err) {
+				continue
+			}
+			for _, open := range listeners {
+				open.Close()
+			}
+			return nil, err
+		}
+		listeners = append(listeners, l)
+	}
+	return listeners, nil
+}
+
+func (d *door) set(o offer) {
+	d.table.Store(o.table)
+	d.certs.Store(o.certs)
+}
+
+// ServeHTTP implements http.Handler.
+func (d *door) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	d.server.controller.proxy.serve(d, w, req)
+}
+
+// served is the port where another one that was asked for is to be found by who came through this door.
+func (d *door) served(port int) int { return d.server.served(d.own, port) }
+
+func (d *door) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	return d.certs.Load().find(hello.ServerName)
+}
+
+func (d *door) serve(l net.Listener) {
+	if d.secure {
+		_ = d.http.ServeTLS(l, "", "")
+		return
+	}
+	_ = d.http.Serve(l)
+}
+
+// drainTime is how long requests may take when a port closes.
+const drainTime = 2 * time.Second
+
+// shut closes the port at once; requests that are being served may end.
+func (d *door) shut() {
+	for _, l := range d.listeners {
+		l.Close()
+	}
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), drainTime)
+		defer cancel()
+		if d.http.Shutdown(ctx) != nil {
+			d.http.Close()
+		}
+	}()
+}

@@ -1,0 +1,95 @@
+package ingress
+
+import (
+	"cmp"
+	"crypto/tls"
+	"net/netip"
+
+	networkingv1 "k8s.io/api/networking/v1"
+)
+
+// A Listener is a port that somebody else than Ingresses wants served, by the same proxy: on the addresses that all
+// share, together with Ingresses and other Listeners of that port, and on an address of its own, alone.
+type Listener struct {
+	Port   uint16
+	Own    netip.Addr // zero for none
+	Secure bool
+	Routes []*Route
+	// Hosts are those that it is responsible for although no Route may have them.
+	Hosts []string
+	// Certificates are by host pattern, "" for any host.
+	Certificates map[string]*tls.Certificate
+}
+
+// Serve serves these Listeners besides Ingresses, and no others. Older ones come first: where two want different
+// protocols on one port, the shared addresses speak the older one's.
+func (c *Controller) Serve(list []Listener) {
+	c.mu.Lock()
+	c.listeners = list
+	c.mu.Unlock()
+	c.poke()
+}
+
+// Served reports which port serves a Listener's on the shared addresses, and whether its own address does; and if it is
+// not everywhere the port that was asked for, why.
+func (c *Controller) Served(l Listener) (shared uint16, own bool, problem string) {
+	shared, problem = c.server.at(place{port: l.Port})
+	if !l.Own.IsValid() {
+		return shared, false, problem
+	}
+	at, trouble := c.server.at(place{own: l.Own, port: l.Port})
+	return shared, at == l.Port, cmp.Or(problem, trouble)
+}
+
+// contents gathers what belongs on one port.
+type contents struct {
+	secure   bool
+	routes   []*Route
+	fallback *Route
+	hosts    []string
+	certs    *certificates
+}
+
+func (x *contents) offer() offer {
+	return offer{secure: x.secure, table: buildTable(x.routes, x.fallback, x.hosts...), certs: x.certs}
+}
+
+func (x *contents) add(l *Listener) {
+	x.routes, x.hosts = append(x.routes, l.Routes...), append(x.hosts, l.Hosts...)
+	for host, cert := range l.Certificates {
+		x.certs.add(host, cert)
+	}
+}
+
+// offers says what is to be served where.
+func (c *Controller) offers(ours []*networkingv1.Ingress, routes []*Route, fallback *Route, certs *certificates) map[place]offer {
+	at := map[place]*contents{}
+	if len(ours) > 0 {
+		at[place{port: httpPort}] = &contents{routes: routes, fallback: fallback, certs: certs}
+		at[place{port: httpsPort}] = &contents{secure: true, routes: routes, fallback: fallback, certs: certs}
+	}
+	c.mu.Lock()
+	list := c.listeners
+	c.mu.Unlock()
+	for i := range list {
+		l := &list[i]
+		for _, p := range []place{{port: l.Port}, {own: l.Own, port: l.Port}} {
+			x := at[p]
+			if x == nil {
+				x = &contents{secure: l.Secure, certs: c.newCertificates()}
+				at[p] = x
+			}
+			if x.secure == l.Secure {
+				x.add(l)
+			}
+			if !l.Own.IsValid() {
+				break
+			}
+		}
+	}
+	offers := map[place]offer{}
+	for p, x := range at {
+		offers[p] = x.offer()
+	}
+	return offers
+}
