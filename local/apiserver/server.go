@@ -16,6 +16,7 @@ import (
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/cache"
 	aggregator "k8s.io/kube-aggregator/pkg/apiserver"
 	"k8s.io/kubernetes/pkg/capabilities"
 	"k8s.io/kubernetes/pkg/serviceaccount"
@@ -104,6 +105,11 @@ func (s *Server) Client() kubernetes.Interface { return s.client }
 // Informers is the factory that the server's own parts use; its objects carry no managed fields. Start has
 // to be called again after informers were added.
 func (s *Server) Informers() informers.SharedInformerFactory { return s.shared }
+
+// CRDs informs about CustomResourceDefinitions. It runs with the server.
+func (s *Server) CRDs() cache.SharedIndexInformer {
+	return s.extensions.Informers.Apiextensions().V1().CustomResourceDefinitions().Informer()
+}
 
 // SetKubelet tells what serves the kubelet's HTTP API (/containerLogs, /exec, /attach, /portForward, /stats, …)
 // for every node. The request's host is the name of the node that is asked.

@@ -42,7 +42,9 @@ func (d *daemon) startNetwork(ctx context.Context, undo *stack) {
 	ended := make(chan struct{})
 	d.supervise(ctx, "the network", func(ctx context.Context) error {
 		defer close(ended)
-		return d.network.Run(ctx, network.Cluster{Client: d.client, Informers: d.api.Informers()})
+		return d.network.Run(ctx, network.Cluster{
+			Client: d.client, Informers: d.api.Informers(), CRDs: d.api.CRDs(), REST: d.api.LoopbackConfig(),
+		})
 	})
 	leave := func() { cancel(); <-ended }
 	d.leaveNetwork.Store(&leave)

@@ -53,7 +53,11 @@ func (b *balancer) addresses(key relayproto.Key, v *view) []netip.Addr {
 	addrs := slices.Clone(b.network.cfg.Bind)
 	want := []corev1.LoadBalancerIngress{{Hostname: "localhost"}}
 	if b.own {
-		ip := b.assign(key, svc)
+		var have []string
+		for _, in := range svc.Status.LoadBalancer.Ingress {
+			have = append(have, in.IP)
+		}
+		ip := b.assign(key, have)
 		addrs = append(addrs, ip)
 		want = append(want, corev1.LoadBalancerIngress{IP: ip.String(), IPMode: ipMode()})
 	}
@@ -74,9 +78,22 @@ func sameIngress(a, b corev1.LoadBalancerIngress) bool {
 
 func ourClass(class *string) bool { return class == nil || *class == LoadBalancerClass }
 
-// assign gives a Service an address of 127.0.0.0/8: the one its status has, or one derived from its name, so that it
+// gateway gives a Gateway an address of its own, where this system has any to give and they are not all taken together.
+func (b *balancer) gateway(namespace, name string, have []string) netip.Addr {
+	if !b.own || slices.ContainsFunc(b.network.cfg.Bind, netip.Addr.IsUnspecified) {
+		return netip.Addr{}
+	}
+	return b.assign(gatewayKey(namespace, name), have)
+}
+
+// gatewayKey is none that a Service may have.
+func gatewayKey(namespace, name string) relayproto.Key {
+	return relayproto.Key{Namespace: namespace, Name: "gateway/" + name}
+}
+
+// assign gives a Service an address of 127.0.0.0/8: one that it has already, or one derived from its name, so that it
 // stays the same from one day to the next.
-func (b *balancer) assign(key relayproto.Key, svc *corev1.Service) netip.Addr {
+func (b *balancer) assign(key relayproto.Key, have []string) netip.Addr {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if ip, ok := b.assigned[key]; ok {
@@ -86,8 +103,8 @@ func (b *balancer) assign(key relayproto.Key, svc *corev1.Service) netip.Addr {
 	for _, ip := range b.assigned {
 		taken[ip] = true
 	}
-	for _, in := range svc.Status.LoadBalancer.Ingress {
-		if ip, err := netip.ParseAddr(in.IP); err == nil && ip.IsLoopback() && ip.Is4() && !taken[ip] {
+	for _, in := range have {
+		if ip, err := netip.ParseAddr(in); err == nil && ip.IsLoopback() && ip.Is4() && !taken[ip] {
 			b.assigned[key] = ip
 			return ip
 		}

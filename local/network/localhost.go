@@ -13,6 +13,7 @@ import (
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/tools/record"
 
+	"skiff.local/skiff/local/network/gateway"
 	"skiff.local/skiff/local/network/ingress"
 	"skiff.local/skiff/local/network/listen"
 	"skiff.local/skiff/local/network/relayproto"
@@ -24,6 +25,7 @@ type localhost struct {
 	ports    *listen.Manager
 	balancer *balancer
 	ingress  *ingress.Controller
+	gateway  *gateway.Controller // nil where there are no CustomResourceDefinitions
 	policing *policing
 	stubs    *stubs
 	recorder record.EventRecorder
@@ -49,12 +51,23 @@ func newLocalhost(ctx context.Context, n *Network, c Cluster) *localhost {
 	})
 	l.recorder = recorder
 	l.balancer = newBalancer(ctx, n, client)
+	changed := func() {
+		if l.gateway != nil {
+			l.gateway.Poke()
+		}
+	}
 	l.ingress = ingress.New(ingress.Config{
 		Client: client, Informers: c.Informers, Recorder: recorder, Services: n.program, Backends: n.program.backends,
 		Dial: n.dialCluster, Bind: n.cfg.Bind, Ports: n.cfg.IngressPorts, Authority: n.authority(),
-		AccessLog: l.accessLog(), Logger: n.log,
+		AccessLog: l.accessLog(), Changed: changed, Logger: n.log,
 	})
-	n.program.onServices(l.ingress.ServicesChanged)
+	if c.CRDs != nil {
+		l.gateway = gateway.New(gateway.Config{
+			REST: c.REST, CRDs: c.CRDs, Informers: c.Informers, Services: n.program, Proxy: l.ingress, Address: l.balancer.gateway,
+			Release: func(namespace, name string) { l.balancer.forget(gatewayKey(namespace, name)) }, Logger: n.log,
+		})
+	}
+	n.program.onServices(func() { l.ingress.ServicesChanged(); changed() })
 	l.policing = newPolicing(n, c, recorder)
 	l.stubs = newStubs(n.program, recorder)
 	n.mu.Lock()

@@ -340,6 +340,20 @@ func (p *program) Port(key relayproto.Key, number uint16, name string) (uint16, 
 	return 0, fmt.Errorf("service %s has no port named %q", key.Name, name)
 }
 
+// AppProtocol is what a Service says that a port of it speaks; "" for nothing.
+func (p *program) AppProtocol(key relayproto.Key, port uint16) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if svc := p.services[key]; svc != nil {
+		for _, sp := range svc.Spec.Ports {
+			if sp.Port == int32(port) && sp.AppProtocol != nil {
+				return *sp.AppProtocol
+			}
+		}
+	}
+	return ""
+}
+
 // backends are the endpoints of a Service's TCP port.
 func (p *program) backends(key relayproto.Key, port uint16) []netip.AddrPort {
 	p.mu.Lock()

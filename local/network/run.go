@@ -14,6 +14,7 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 
 	"skiff.local/skiff/local/network/relayproto"
@@ -23,6 +24,10 @@ import (
 type Cluster struct {
 	Client    kubernetes.Interface
 	Informers informers.SharedInformerFactory
+	// CRDs, where there are any, informs about CustomResourceDefinitions, and REST reaches the objects that they define: the
+	// Gateway API is served once it is among them.
+	CRDs cache.SharedIndexInformer
+	REST *rest.Config
 }
 
 // burst gathers what changes together into one step; chosen, far below what anybody notices.
@@ -58,6 +63,16 @@ func (n *Network) Run(ctx context.Context, c Cluster) error {
 	defer func() { <-serving }()
 	if !cache.WaitForCacheSync(ctx.Done(), synced...) {
 		return ctx.Err()
+	}
+	if localhost.gateway != nil {
+		routing := make(chan struct{})
+		go func() {
+			defer close(routing)
+			if err := localhost.gateway.Run(ctx); err != nil && ctx.Err() == nil {
+				n.log.Error("Gateways are not served", "err", err)
+			}
+		}()
+		defer func() { <-routing }()
 	}
 	policed := make(chan struct{})
 	go func() { defer close(policed); localhost.policing.run(ctx) }()

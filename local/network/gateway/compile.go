@@ -1,0 +1,161 @@
+package gateway
+
+import (
+	"fmt"
+	"strings"
+
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"skiff.local/skiff/local/network/ingress"
+)
+
+// compile decides what is served, and what to tell about it.
+func compile(o objects, s surroundings) *compiled {
+	c := &compiler{surroundings: s, grants: o.grants, byName: map[string]*gateway{}, out: &compiled{}}
+	for _, gw := range oldestFirst(o.gateways) {
+		g := c.gateway(gw)
+		c.out.gateways = append(c.out.gateways, g)
+		c.byName[gw.Namespace+"/"+gw.Name] = g
+	}
+	for _, r := range oldestFirst(o.httpRoutes) {
+		rules := c.httpRules(r)
+		c.attach(&route{object: r, kind: kindHTTP, status: &r.Status.RouteStatus}, r.Spec.CommonRouteSpec, r.Spec.Hostnames, rules)
+	}
+	for _, r := range oldestFirst(o.grpcRoutes) {
+		rules := c.grpcRules(r)
+		c.attach(&route{object: r, kind: kindGRPC, status: &r.Status.RouteStatus}, r.Spec.CommonRouteSpec, r.Spec.Hostnames, rules)
+	}
+	return c.out
+}
+
+// The kinds of routes that are served.
+const (
+	kindHTTP gatewayv1.Kind = "HTTPRoute"
+	kindGRPC gatewayv1.Kind = "GRPCRoute"
+)
+
+type compiler struct {
+	surroundings
+	grants []*gatewayv1.ReferenceGrant
+	byName map[string]*gateway
+	age    int
+	out    *compiled
+}
+
+// listeners are what the proxy is to serve.
+func (c *compiled) listeners() []ingress.Listener {
+	var list []ingress.Listener
+	for _, g := range c.gateways {
+		for _, l := range g.listeners {
+			if l.served() {
+				list = append(list, l.offer())
+			}
+		}
+	}
+	return list
+}
+
+// attach puts a route's rules on the listeners of its parents that take it.
+func (c *compiler) attach(r *route, spec gatewayv1.CommonRouteSpec, hostnames []gatewayv1.Hostname, rules rules) {
+	c.age++
+	for _, ref := range spec.ParentRefs {
+		if text(ref.Group, gatewayv1.GroupName) != gatewayv1.GroupName || text(ref.Kind, "Gateway") != "Gateway" {
+			continue
+		}
+		g := c.byName[text(ref.Namespace, r.object.GetNamespace())+"/"+string(ref.Name)]
+		if g == nil {
+			continue
+		}
+		p := parent{ref: ref, resolved: rules.resolved, partial: rules.partial()}
+		p.accepted = c.attachTo(g, r, ref, hostnames, rules)
+		r.parents = append(r.parents, p)
+	}
+	c.out.routes = append(c.out.routes, r)
+}
+
+func (c *compiler) attachTo(g *gateway, r *route, ref gatewayv1.ParentReference, hostnames []gatewayv1.Hostname, rules rules) verdict {
+	named := matching(g.listeners, func(l *listener) bool {
+		return (ref.SectionName == nil || *ref.SectionName == l.spec.Name) && (ref.Port == nil || *ref.Port == l.spec.Port) && l.accepted.ok
+	})
+	if len(named) == 0 {
+		return bad(gatewayv1.RouteReasonNoMatchingParent, fmt.Sprintf("gateway %s/%s has no such listener", g.object.Namespace, g.object.Name))
+	}
+	open := matching(named, func(l *listener) bool { return c.allows(l, r) })
+	if len(open) == 0 {
+		return bad(gatewayv1.RouteReasonNotAllowedByListeners, fmt.Sprintf(
+			"no listener of gateway %s/%s takes a %s of namespace %s", g.object.Namespace, g.object.Name, r.kind, r.object.GetNamespace()))
+	}
+	any := false
+	for _, l := range open {
+		hosts := intersect(l.host, hostnames)
+		if len(hosts) == 0 {
+			continue
+		}
+		any = true
+		l.attached[r.object] = true
+		for _, host := range hosts {
+			if g.mostSpecific(l.spec.Port, host) == l {
+				l.routes = append(l.routes, rules.at(host, c.age)...)
+			}
+		}
+	}
+	if !any {
+		return bad(gatewayv1.RouteReasonNoMatchingListenerHostname, fmt.Sprintf(
+			"none of its hostnames is among those of gateway %s/%s", g.object.Namespace, g.object.Name))
+	}
+	if rules.useless() {
+		return bad(gatewayv1.RouteReasonUnsupportedValue, strings.Join(rules.unsupported, "; "))
+	}
+	return good(gatewayv1.RouteReasonAccepted)
+}
+
+func matching(list []*listener, is func(*listener) bool) []*listener {
+	var out []*listener
+	for _, l := range list {
+		if is(l) {
+			out = append(out, l)
+		}
+	}
+	return out
+}
+
+// intersect is the hostnames that both a listener and a route have; "" is every host.
+func intersect(listener string, hostnames []gatewayv1.Hostname) []string {
+	if len(hostnames) == 0 {
+		return []string{listener}
+	}
+	var hosts []string
+	for _, h := range hostnames {
+		host := strings.ToLower(string(h))
+		switch {
+		case covers(listener, host):
+			hosts = append(hosts, host)
+		case covers(host, listener):
+			hosts = append(hosts, listener)
+		}
+	}
+	return hosts
+}
+
+// covers reports whether a pattern has every host that another one, or a host, has.
+func covers(pattern, host string) bool {
+	if pattern == "" || pattern == host {
+		return true
+	}
+	rest, wild := strings.CutPrefix(pattern, "*")
+	return wild && host != "" && strings.HasSuffix(strings.TrimPrefix(host, "*"), rest) && len(host) > len(rest)
+}
+
+// mostSpecific is the listener that has the say about a host on a port.
+func (g *gateway) mostSpecific(port gatewayv1.PortNumber, host string) *listener {
+	var best *listener
+	for _, l := range g.listeners {
+		if l.spec.Port != port || !l.accepted.ok || !covers(l.host, host) {
+			continue
+		}
+		if best == nil || covers(best.host, l.host) {
+			best = l
+		}
+	}
+	return best
+}

@@ -1,0 +1,225 @@
+package gateway
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/informers"
+	corelisters "k8s.io/client-go/listers/core/v1"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/cache"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"skiff.local/skiff/local/network/ingress"
+)
+
+// Config says what a Controller works with.
+type Config struct {
+	REST *rest.Config
+	// CRDs informs about CustomResourceDefinitions. It is run by somebody else.
+	CRDs      cache.SharedIndexInformer
+	Informers informers.SharedInformerFactory
+	Services  Services
+	Proxy     Proxy
+	// Address gives a Gateway an address of its own on this machine, by preference one that it has already; zero for
+	// none. Release takes it back.
+	Address func(namespace, name string, have []string) netip.Addr
+	Release func(namespace, name string)
+	Logger  *slog.Logger
+}
+
+// A Proxy serves listeners.
+type Proxy interface {
+	Serve(list []ingress.Listener)
+	Served(l ingress.Listener) (shared uint16, own bool, problem string)
+	Certificate(ctx context.Context, namespace, name string) (*tls.Certificate, error)
+}
+
+// A Controller keeps the proxy in step with the objects of the Gateway API.
+type Controller struct {
+	cfg        Config
+	api        *api
+	wake       chan struct{}
+	namespaces corelisters.NamespaceLister // nil until there are Gateways to serve
+	classMade  bool
+	addressed  map[types.NamespacedName]bool
+}
+
+// New returns a controller; Run makes it work.
+func New(cfg Config) *Controller {
+	c := &Controller{cfg: cfg, wake: make(chan struct{}, 1), addressed: map[types.NamespacedName]bool{}}
+	c.api = newAPI(cfg.REST, c.Poke)
+	return c
+}
+
+// Poke makes the controller look again. It does not block.
+func (c *Controller) Poke() {
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run works until ctx ends.
+func (c *Controller) Run(ctx context.Context) error {
+	changed := func(obj any) {
+		if d, ok := obj.(*apiextensionsv1.CustomResourceDefinition); ok && d.Spec.Group == gatewayv1.GroupName {
+			c.Poke()
+		}
+	}
+	registration, err := c.cfg.CRDs.AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc: changed, UpdateFunc: func(_, obj any) { changed(obj) },
+		DeleteFunc: func(obj any) {
+			if unknown, ok := obj.(cache.DeletedFinalStateUnknown); ok {
+				obj = unknown.Obj
+			}
+			changed(obj)
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("watch CustomResourceDefinitions: %w", err)
+	}
+	defer func() { _ = c.cfg.CRDs.RemoveEventHandler(registration) }()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-c.wake:
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(2 * time.Millisecond): // gathers what comes together
+		}
+		if err := c.sync(ctx); err != nil && ctx.Err() == nil {
+			c.cfg.Logger.Error("Gateways are not up to date", "err", err)
+		}
+	}
+}
+
+// sync brings everything up to date with what the cluster has now.
+func (c *Controller) sync(ctx context.Context) error {
+	var definitions []*apiextensionsv1.CustomResourceDefinition
+	for _, o := range c.cfg.CRDs.GetStore().List() {
+		if d := o.(*apiextensionsv1.CustomResourceDefinition); d.Spec.Group == gatewayv1.GroupName {
+			definitions = append(definitions, d)
+		}
+	}
+	if err := c.api.follow(ctx, definitions); err != nil {
+		return err
+	}
+	if len(c.api.watches) == 0 {
+		c.classMade = false
+		if c.namespaces != nil {
+			c.cfg.Proxy.Serve(nil)
+			c.release(nil)
+		}
+		return nil
+	}
+	if !c.api.ready() {
+		return nil
+	}
+	if err := c.prepare(ctx); err != nil {
+		return err
+	}
+	objects := c.objects()
+	compiled := compile(objects, surroundings{
+		services: c.cfg.Services, labels: c.labels, address: c.address,
+		certificate: func(namespace, name string) (*tls.Certificate, error) {
+			return c.cfg.Proxy.Certificate(ctx, namespace, name)
+		},
+	})
+	c.release(objects.gateways)
+	c.cfg.Proxy.Serve(compiled.listeners())
+	c.publish(ctx, compiled)
+	return nil
+}
+
+// prepare makes the GatewayClass, once for as long as there are the definitions: who deletes it means it.
+func (c *Controller) prepare(ctx context.Context) error {
+	if c.namespaces == nil {
+		namespaces := c.cfg.Informers.Core().V1().Namespaces()
+		if _, err := namespaces.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
+			AddFunc: func(any) { c.Poke() }, UpdateFunc: func(any, any) { c.Poke() },
+		}); err != nil {
+			return fmt.Errorf("watch namespaces: %w", err)
+		}
+		c.cfg.Informers.Start(ctx.Done())
+		c.namespaces = namespaces.Lister()
+	}
+	if c.classMade {
+		return nil
+	}
+	class := &gatewayv1.GatewayClass{
+		TypeMeta:   metav1.TypeMeta{APIVersion: gatewayv1.GroupVersion.String(), Kind: "GatewayClass"},
+		ObjectMeta: metav1.ObjectMeta{Name: ClassName}, Spec: gatewayv1.GatewayClassSpec{ControllerName: ControllerName},
+	}
+	err := c.api.watches[classes].client.Post().Resource(classes).Body(class).Do(ctx).Error()
+	if err != nil && !apierrors.IsAlreadyExists(err) {
+		return fmt.Errorf("make the GatewayClass %s: %w", ClassName, err)
+	}
+	c.classMade = true
+	return nil
+}
+
+func (c *Controller) objects() objects {
+	o := objects{
+		httpRoutes: list[*gatewayv1.HTTPRoute](c.api, httpRoutes), grpcRoutes: list[*gatewayv1.GRPCRoute](c.api, grpcRoutes),
+		grants: list[*gatewayv1.ReferenceGrant](c.api, grants),
+	}
+	ours := map[gatewayv1.ObjectName]bool{}
+	for _, class := range list[*gatewayv1.GatewayClass](c.api, classes) {
+		ours[gatewayv1.ObjectName(class.Name)] = class.Spec.ControllerName == ControllerName
+	}
+	for _, gw := range list[*gatewayv1.Gateway](c.api, gateways) {
+		if ours[gw.Spec.GatewayClassName] && gw.DeletionTimestamp == nil {
+			o.gateways = append(o.gateways, gw)
+		}
+	}
+	return o
+}
+
+func (c *Controller) labels(namespace string) map[string]string {
+	ns, err := c.namespaces.Get(namespace)
+	if err != nil {
+		return nil
+	}
+	return ns.Labels
+}
+
+// address gives a Gateway its own address: one that it asks for, or the one that its status has.
+func (c *Controller) address(gw *gatewayv1.Gateway) netip.Addr {
+	var have []string
+	for _, a := range gw.Spec.Addresses {
+		if ownable(a) {
+			have = append(have, a.Value)
+		}
+	}
+	for _, a := range gw.Status.Addresses {
+		have = append(have, a.Value)
+	}
+	c.addressed[types.NamespacedName{Namespace: gw.Namespace, Name: gw.Name}] = true
+	return c.cfg.Address(gw.Namespace, gw.Name, have)
+}
+
+// release takes addresses back from Gateways that are no more.
+func (c *Controller) release(still []*gatewayv1.Gateway) {
+	kept := map[types.NamespacedName]bool{}
+	for _, gw := range still {
+		kept[types.NamespacedName{Namespace: gw.Namespace, Name: gw.Name}] = true
+	}
+	for name := range c.addressed {
+		if !kept[name] {
+			c.cfg.Release(name.Namespace, name.Name)
+			delete(c.addressed, name)
+		}
+	}
+}

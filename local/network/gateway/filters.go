@@ -1,0 +1,134 @@
+package gateway
+
+import (
+	"net/http"
+
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"skiff.local/skiff/local/network/ingress"
+)
+
+// filters brings a rule's filters to a route.
+type filters struct {
+	*compiler
+	namespace string
+	kind      gatewayv1.Kind
+	route     *ingress.Route
+	rules     *rules
+}
+
+// share is what the filters of one backend change.
+func (f *filters) share(apply func(f *filters)) ingress.Share {
+	own := *f
+	own.route = &ingress.Route{}
+	apply(&own)
+	if own.route.Redirect != nil || own.route.PathChange != nil || own.route.UpstreamHost != "" || own.route.CORS != nil || own.route.Mirrors != nil {
+		f.rules.unsupport("a backend's own filters may change headers, and nothing else here")
+	}
+	return ingress.Share{Request: own.route.Request, Response: own.route.Response}
+}
+
+func (f *filters) http(list []gatewayv1.HTTPRouteFilter) {
+	t := f.route
+	for _, filter := range list {
+		switch {
+		case filter.RequestHeaderModifier != nil:
+			t.Request = headers(filter.RequestHeaderModifier)
+		case filter.ResponseHeaderModifier != nil:
+			t.Response = headers(filter.ResponseHeaderModifier)
+		case filter.RequestMirror != nil:
+			f.mirror(filter.RequestMirror)
+		case filter.RequestRedirect != nil:
+			t.Redirect = redirect(filter.RequestRedirect)
+		case filter.URLRewrite != nil:
+			t.UpstreamHost = text(filter.URLRewrite.Hostname, "")
+			t.PathChange = pathChange(filter.URLRewrite.Path)
+		case filter.CORS != nil:
+			t.CORS = cors(filter.CORS)
+		default:
+			f.rules.unsupport("the filter %s is not served", filter.Type)
+		}
+	}
+}
+
+func (f *filters) grpc(list []gatewayv1.GRPCRouteFilter) {
+	t := f.route
+	for _, filter := range list {
+		switch {
+		case filter.RequestHeaderModifier != nil:
+			t.Request = headers(filter.RequestHeaderModifier)
+		case filter.ResponseHeaderModifier != nil:
+			t.Response = headers(filter.ResponseHeaderModifier)
+		case filter.RequestMirror != nil:
+			f.mirror(filter.RequestMirror)
+		default:
+			f.rules.unsupport("the filter %s is not served", filter.Type)
+		}
+	}
+}
+
+func (f *filters) mirror(m *gatewayv1.HTTPRequestMirrorFilter) {
+	b, v := f.backend(f.kind, f.namespace, m.BackendRef)
+	if !v.ok {
+		f.rules.resolved = v
+		return
+	}
+	mirror := ingress.Mirror{Backend: *b, Weight: 1, Total: 1}
+	switch {
+	case m.Percent != nil:
+		mirror.Weight, mirror.Total = int(*m.Percent), 100
+	case m.Fraction != nil:
+		mirror.Weight, mirror.Total = int(m.Fraction.Numerator), 100
+		if m.Fraction.Denominator != nil {
+			mirror.Total = int(*m.Fraction.Denominator)
+		}
+	}
+	f.route.Mirrors = append(f.route.Mirrors, mirror)
+}
+
+func headers(f *gatewayv1.HTTPHeaderFilter) *ingress.HeaderChange {
+	c := &ingress.HeaderChange{Remove: f.Remove}
+	for _, h := range f.Set {
+		c.Set = append(c.Set, ingress.Header{Name: string(h.Name), Value: h.Value})
+	}
+	for _, h := range f.Add {
+		c.Add = append(c.Add, ingress.Header{Name: string(h.Name), Value: h.Value})
+	}
+	return c
+}
+
+func redirect(f *gatewayv1.HTTPRequestRedirectFilter) *ingress.Redirect {
+	r := &ingress.Redirect{Code: http.StatusFound, Scheme: text(f.Scheme, ""), Host: text(f.Hostname, ""), Path: pathChange(f.Path)}
+	if f.StatusCode != nil {
+		r.Code = *f.StatusCode
+	}
+	if f.Port != nil {
+		r.Port = int(*f.Port)
+	}
+	return r
+}
+
+func pathChange(m *gatewayv1.HTTPPathModifier) *ingress.PathChange {
+	switch {
+	case m == nil:
+		return nil
+	case m.Type == gatewayv1.PrefixMatchHTTPPathModifier:
+		return &ingress.PathChange{To: text(m.ReplacePrefixMatch, "/"), Prefix: true}
+	}
+	return &ingress.PathChange{To: text(m.ReplaceFullPath, "/")}
+}
+
+func cors(f *gatewayv1.HTTPCORSFilter) *ingress.CORS {
+	return &ingress.CORS{
+		Origins: words(f.AllowOrigins), Methods: words(f.AllowMethods), Headers: words(f.AllowHeaders), Expose: words(f.ExposeHeaders),
+		Credentials: f.AllowCredentials != nil && *f.AllowCredentials, MaxAge: int(f.MaxAge),
+	}
+}
+
+func words[T ~string](list []T) []string {
+	out := make([]string, len(list))
+	for i, v := range list {
+		out[i] = string(v)
+	}
+	return out
+}

@@ -1,0 +1,89 @@
+package gateway
+
+import (
+	"regexp"
+	"strings"
+
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"skiff.local/skiff/local/network/ingress"
+)
+
+func (c *compiler) grpcRules(r *gatewayv1.GRPCRoute) rules {
+	out := rules{resolved: good(gatewayv1.RouteReasonResolvedRefs), count: len(r.Spec.Rules)}
+	for i := range r.Spec.Rules {
+		rule := &r.Spec.Rules[i]
+		t := ingress.Route{Owner: "GRPCRoute " + r.Namespace + "/" + r.Name, AnyDepth: true}
+		before := len(out.unsupported)
+		f := filters{compiler: c, namespace: r.Namespace, kind: kindGRPC, route: &t, rules: &out}
+		f.grpc(rule.Filters)
+		refs := make([]backend, len(rule.BackendRefs))
+		for i, b := range rule.BackendRefs {
+			refs[i] = backend{b.BackendRef, f.share(func(f *filters) { f.grpc(b.Filters) })}
+		}
+		c.backends(&t, kindGRPC, r.Namespace, refs, &out)
+		matches := rule.Matches
+		if len(matches) == 0 {
+			matches = []gatewayv1.GRPCRouteMatch{{}}
+		}
+		var matched []ingress.Route
+		for _, m := range matches {
+			t := t
+			if err := grpcMatch(&t, m); err != nil {
+				out.unsupport("%v", err)
+				continue
+			}
+			matched = append(matched, t)
+		}
+		if len(out.unsupported) > before {
+			out.dropped++
+			for i := range matched {
+				fail(&matched[i], strings.Join(out.unsupported[before:], "; "))
+			}
+		}
+		out.templates = append(out.templates, matched...)
+	}
+	return out
+}
+
+// grpcMatch makes a rule match what one of its matches says. A method is the path /service/method.
+func grpcMatch(t *ingress.Route, m gatewayv1.GRPCRouteMatch) error {
+	t.Kind, t.Path = ingress.PathElement, "/"
+	if m.Method != nil {
+		service, method := text(m.Method.Service, ""), text(m.Method.Method, "")
+		exact := text(m.Method.Type, string(gatewayv1.GRPCMethodMatchExact)) == string(gatewayv1.GRPCMethodMatchExact)
+		switch {
+		case exact && service != "" && method != "":
+			t.Kind, t.Path = ingress.PathExact, "/"+service+"/"+method
+		case exact && service != "":
+			t.Path = "/" + service
+		case service != "" || method != "":
+			quote := func(s string) string { return s }
+			if exact {
+				quote = regexp.QuoteMeta
+			}
+			part := func(s string) string {
+				if s == "" {
+					return "[^/]+"
+				}
+				return "(?:" + quote(s) + ")"
+			}
+			expression, err := whole("/" + part(service) + "/" + part(method))
+			if err != nil {
+				return err
+			}
+			// As long as what is written, for the order among others.
+			t.Kind, t.Path, t.Regexp = ingress.PathRegexp, "/"+service+"/"+method, expression
+		}
+	}
+	var d ingress.Demand
+	for _, h := range m.Headers {
+		if err := add(&d.Headers, string(h.Name), h.Value, text(h.Type, ""), strings.EqualFold); err != nil {
+			return err
+		}
+	}
+	if len(d.Headers) > 0 {
+		t.Demand = &d
+	}
+	return nil
+}

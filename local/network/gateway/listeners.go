@@ -1,0 +1,198 @@
+package gateway
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"net/netip"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+)
+
+// CertificateOption, as a TLS option with the value "local", stands for a certificate of the local authority where a
+// listener names no Secret.
+const CertificateOption = "skiff.local/certificate"
+
+func (c *compiler) gateway(gw *gatewayv1.Gateway) *gateway {
+	g := &gateway{object: gw, own: c.address(gw)}
+	for _, a := range gw.Spec.Addresses {
+		if a.Value != "" && !ownable(a) && a.Value != "localhost" {
+			v := bad(gatewayv1.GatewayReasonUnsupportedAddress, fmt.Sprintf("%s is not an address of 127.0.0.0/8, which a Gateway may have here", a.Value))
+			g.trouble = &v
+		}
+	}
+	for i := range gw.Spec.Listeners {
+		spec := &gw.Spec.Listeners[i]
+		l := &listener{
+			gateway: g, spec: spec, host: strings.ToLower(text(spec.Hostname, "")), attached: map[any]bool{},
+			accepted: good(gatewayv1.ListenerReasonAccepted), conflict: verdict{reason: string(gatewayv1.ListenerReasonNoConflicts)},
+			resolved: good(gatewayv1.ListenerReasonResolvedRefs),
+		}
+		l.checkProtocol()
+		l.checkConflicts(g.listeners)
+		l.checkKinds()
+		if l.secure() {
+			c.readCertificates(l)
+		}
+		g.listeners = append(g.listeners, l)
+	}
+	return g
+}
+
+// ownable reports whether a Gateway may have an address that it asks for.
+func ownable(a gatewayv1.GatewaySpecAddress) bool {
+	ip, err := netip.ParseAddr(a.Value)
+	return err == nil && ip.Is4() && ip.IsLoopback()
+}
+
+func (l *listener) checkProtocol() {
+	switch l.spec.Protocol {
+	case gatewayv1.HTTPProtocolType:
+	case gatewayv1.HTTPSProtocolType:
+		if t := l.spec.TLS; t != nil && text(t.Mode, "") == string(gatewayv1.TLSModePassthrough) {
+			l.accepted = bad(gatewayv1.ListenerReasonUnsupportedValue, "TLS is always ended here, the mode Passthrough is not served")
+		}
+	default:
+		l.accepted = bad(gatewayv1.ListenerReasonUnsupportedProtocol, fmt.Sprintf("the protocol %s is not served, only HTTP and HTTPS are", l.spec.Protocol))
+	}
+}
+
+// checkConflicts compares with the listeners before: the first of those that can't be served together is.
+func (l *listener) checkConflicts(before []*listener) {
+	for _, other := range before {
+		if other.spec.Port != l.spec.Port || !other.accepted.ok || !l.accepted.ok {
+			continue
+		}
+		switch {
+		case other.spec.Protocol != l.spec.Protocol:
+			l.conflict = good(gatewayv1.ListenerReasonProtocolConflict)
+		case other.host == l.host:
+			l.conflict = good(gatewayv1.ListenerReasonHostnameConflict)
+		default:
+			continue
+		}
+		l.conflict.message = fmt.Sprintf("the listener %s before it has port %d", other.spec.Name, l.spec.Port)
+		l.accepted = bad(l.conflict.reason, l.conflict.message)
+	}
+}
+
+func (l *listener) checkKinds() {
+	group := gatewayv1.Group(gatewayv1.GroupName)
+	all := []gatewayv1.RouteGroupKind{{Group: &group, Kind: kindHTTP}, {Group: &group, Kind: kindGRPC}}
+	l.kinds = []gatewayv1.RouteGroupKind{}
+	if l.spec.AllowedRoutes == nil || len(l.spec.AllowedRoutes.Kinds) == 0 {
+		if l.accepted.ok || l.conflict.ok {
+			l.kinds = all
+		}
+		return
+	}
+	for _, asked := range l.spec.AllowedRoutes.Kinds {
+		if text(asked.Group, gatewayv1.GroupName) == gatewayv1.GroupName && (asked.Kind == kindHTTP || asked.Kind == kindGRPC) {
+			l.kinds = append(l.kinds, gatewayv1.RouteGroupKind{Group: &group, Kind: asked.Kind})
+			continue
+		}
+		l.resolved = bad(gatewayv1.ListenerReasonInvalidRouteKinds, fmt.Sprintf("routes of the kind %s are not served", asked.Kind))
+	}
+}
+
+// readCertificates reads what a listener shows: the first certificate for all of its hosts, others for those they name.
+func (c *compiler) readCertificates(l *listener) {
+	l.certs = map[string]*tls.Certificate{}
+	if l.spec.TLS == nil {
+		l.resolved = bad(gatewayv1.ListenerReasonInvalidCertificateRef, "no certificate is named")
+		return
+	}
+	if l.spec.TLS.Options[CertificateOption] == "local" {
+		l.certs[""] = nil // of the authority
+	}
+	for _, ref := range l.spec.TLS.CertificateRefs {
+		cert, v := c.readCertificate(l.gateway.object.Namespace, ref)
+		if !v.ok {
+			l.resolved = v
+			continue
+		}
+		if len(l.certs) == 0 {
+			l.certs[l.host] = cert
+		}
+		for _, name := range namesOf(cert) {
+			if _, taken := l.certs[name]; covers(l.host, name) && !taken {
+				l.certs[name] = cert
+			}
+		}
+	}
+}
+
+func (c *compiler) readCertificate(namespace string, ref gatewayv1.SecretObjectReference) (*tls.Certificate, verdict) {
+	if text(ref.Group, "") != "" || text(ref.Kind, "Secret") != "Secret" {
+		return nil, bad(gatewayv1.ListenerReasonInvalidCertificateRef, fmt.Sprintf("a certificate can't be read from a %s", text(ref.Kind, "Secret")))
+	}
+	from := text(ref.Namespace, namespace)
+	if from != namespace && !c.granted("Gateway", namespace, "Secret", from, string(ref.Name)) {
+		return nil, bad(gatewayv1.ListenerReasonRefNotPermitted, fmt.Sprintf(
+			"no ReferenceGrant of namespace %s lets Gateways of namespace %s use secret %s", from, namespace, ref.Name))
+	}
+	cert, err := c.certificate(from, string(ref.Name))
+	if err != nil {
+		return nil, bad(gatewayv1.ListenerReasonInvalidCertificateRef, fmt.Sprintf("secret %s/%s: %v", from, ref.Name, err))
+	}
+	return cert, good(gatewayv1.ListenerReasonResolvedRefs)
+}
+
+func namesOf(cert *tls.Certificate) []string {
+	leaf := cert.Leaf
+	if leaf == nil && len(cert.Certificate) > 0 {
+		leaf, _ = x509.ParseCertificate(cert.Certificate[0])
+	}
+	if leaf == nil {
+		return nil
+	}
+	return leaf.DNSNames
+}
+
+// allows reports whether a listener takes a route of this kind and namespace.
+func (c *compiler) allows(l *listener, r *route) bool {
+	allowed := false
+	for _, k := range l.kinds {
+		allowed = allowed || k.Kind == r.kind
+	}
+	if !allowed {
+		return false
+	}
+	from, selector := gatewayv1.NamespacesFromSame, (*metav1.LabelSelector)(nil)
+	if a := l.spec.AllowedRoutes; a != nil && a.Namespaces != nil && a.Namespaces.From != nil {
+		from, selector = *a.Namespaces.From, a.Namespaces.Selector
+	}
+	switch from {
+	case gatewayv1.NamespacesFromAll:
+		return true
+	case gatewayv1.NamespacesFromSame:
+		return r.object.GetNamespace() == l.gateway.object.Namespace
+	case gatewayv1.NamespacesFromSelector:
+		s, err := metav1.LabelSelectorAsSelector(selector)
+		return err == nil && s.Matches(labels.Set(c.labels(r.object.GetNamespace())))
+	}
+	return false
+}
+
+// granted reports whether a namespace lets objects of another one refer to an object of the core group.
+func (c *compiler) granted(fromKind, fromNamespace, toKind, namespace, name string) bool {
+	for _, g := range c.grants {
+		if g.Namespace != namespace {
+			continue
+		}
+		from, to := false, false
+		for _, f := range g.Spec.From {
+			from = from || f.Group == gatewayv1.GroupName && string(f.Kind) == fromKind && string(f.Namespace) == fromNamespace
+		}
+		for _, t := range g.Spec.To {
+			to = to || t.Group == "" && string(t.Kind) == toKind && (t.Name == nil || *t.Name == "" || string(*t.Name) == name)
+		}
+		if from && to {
+			return true
+		}
+	}
+	return false
+}

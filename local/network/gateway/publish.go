@@ -1,0 +1,59 @@
+package gateway
+
+import (
+	"context"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+)
+
+// publish writes the status of every object that has another one.
+func (c *Controller) publish(ctx context.Context, all *compiled) {
+	for _, class := range list[*gatewayv1.GatewayClass](c.api, classes) {
+		if class.Spec.ControllerName == ControllerName {
+			now := class.DeepCopy()
+			now.Status = classStatus(class)
+			c.write(ctx, classes, class, now, class.Status, now.Status)
+		}
+	}
+	at := func(l *listener) (uint16, bool, string) { return c.cfg.Proxy.Served(l.offer()) }
+	for _, g := range all.gateways {
+		now := g.object.DeepCopy()
+		now.Status = gatewayStatus(g, at)
+		c.write(ctx, gateways, g.object, now, g.object.Status, now.Status)
+	}
+	for _, r := range all.routes {
+		status := routeStatus(r)
+		switch o := r.object.(type) {
+		case *gatewayv1.HTTPRoute:
+			now := o.DeepCopy()
+			now.Status.RouteStatus = status
+			c.write(ctx, httpRoutes, o, now, o.Status.RouteStatus, status)
+		case *gatewayv1.GRPCRoute:
+			now := o.DeepCopy()
+			now.Status.RouteStatus = status
+			c.write(ctx, grpcRoutes, o, now, o.Status.RouteStatus, status)
+		}
+	}
+}
+
+// again is after how long a status that could not be written is tried anew.
+const again = time.Second
+
+// write writes an object's status if it changed. An object that has changed meanwhile comes again by its watch.
+func (c *Controller) write(ctx context.Context, resource string, object metav1.Object, now runtime.Object, before, after any) {
+	if equality.Semantic.DeepEqual(before, after) {
+		return
+	}
+	err := c.api.watches[resource].client.Put().NamespaceIfScoped(object.GetNamespace(), object.GetNamespace() != "").
+		Resource(resource).Name(object.GetName()).SubResource("status").Body(now).Do(ctx).Error()
+	if err == nil || apierrors.IsNotFound(err) || apierrors.IsConflict(err) || ctx.Err() != nil {
+		return
+	}
+	c.cfg.Logger.Error("a status could not be written", "resource", resource, "namespace", object.GetNamespace(), "name", object.GetName(), "err", err)
+	time.AfterFunc(again, c.Poke)
+}

@@ -1,0 +1,238 @@
+package gateway
+
+import (
+	"fmt"
+	"net/http"
+	"regexp"
+	"strings"
+	"time"
+
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"skiff.local/skiff/local/network/ingress"
+	"skiff.local/skiff/local/network/relayproto"
+)
+
+// rules are a route's, not yet on any host.
+type rules struct {
+	templates   []ingress.Route
+	resolved    verdict
+	count       int      // of rules
+	dropped     int      // of them, those that ask for what is not served
+	unsupported []string // what that is
+}
+
+// at are the rules on a host.
+func (r rules) at(host string, age int) []*ingress.Route {
+	list := make([]*ingress.Route, len(r.templates))
+	for i := range r.templates {
+		t := r.templates[i]
+		// Routes of one object keep their order: the first of two equal ones has it.
+		t.Host, t.Priority = host, age<<16+i
+		list[i] = &t
+	}
+	return list
+}
+
+// useless reports whether no rule can be served as it is meant.
+func (r rules) useless() bool { return r.count > 0 && r.dropped == r.count }
+
+func (r rules) partial() string {
+	if r.dropped == 0 || r.useless() {
+		return ""
+	}
+	return "Dropped Rule: " + strings.Join(r.unsupported, "; ")
+}
+
+func (r *rules) unsupport(format string, args ...any) {
+	r.unsupported = append(r.unsupported, fmt.Sprintf(format, args...))
+}
+
+// fail answers a rule's requests with an error: what is asked for must not be left out silently.
+func fail(t *ingress.Route, why string) {
+	t.Unavailable, t.UnavailableCode = why, http.StatusInternalServerError
+	t.Backend, t.Shares, t.Redirect, t.Mirrors = nil, nil, nil, nil
+}
+
+func (c *compiler) httpRules(r *gatewayv1.HTTPRoute) rules {
+	out := rules{resolved: good(gatewayv1.RouteReasonResolvedRefs), count: len(r.Spec.Rules)}
+	for i := range r.Spec.Rules {
+		rule := &r.Spec.Rules[i]
+		t := ingress.Route{Owner: "HTTPRoute " + r.Namespace + "/" + r.Name, AnyDepth: true}
+		before := len(out.unsupported)
+		f := filters{compiler: c, namespace: r.Namespace, kind: kindHTTP, route: &t, rules: &out}
+		f.http(rule.Filters)
+		if rule.Timeouts != nil {
+			t.Timeout, t.EndpointTimeout = duration(rule.Timeouts.Request), duration(rule.Timeouts.BackendRequest)
+		}
+		if t.Redirect == nil {
+			refs := make([]backend, len(rule.BackendRefs))
+			for i, b := range rule.BackendRefs {
+				refs[i] = backend{b.BackendRef, f.share(func(f *filters) { f.http(b.Filters) })}
+			}
+			c.backends(&t, kindHTTP, r.Namespace, refs, &out)
+		}
+		matches := rule.Matches
+		if len(matches) == 0 {
+			matches = []gatewayv1.HTTPRouteMatch{{}}
+		}
+		var matched []ingress.Route
+		for _, m := range matches {
+			t := t
+			if err := httpMatch(&t, m); err != nil {
+				out.unsupport("%v", err)
+				continue
+			}
+			matched = append(matched, t)
+		}
+		if len(out.unsupported) > before {
+			out.dropped++
+			for i := range matched {
+				fail(&matched[i], strings.Join(out.unsupported[before:], "; "))
+			}
+		}
+		out.templates = append(out.templates, matched...)
+	}
+	return out
+}
+
+func duration(d *gatewayv1.Duration) time.Duration {
+	if d == nil {
+		return 0
+	}
+	v, _ := time.ParseDuration(string(*d)) // its form is validated by the API
+	return v
+}
+
+// A backend is one that a rule refers to, with what its own filters change.
+type backend struct {
+	ref   gatewayv1.BackendRef
+	share ingress.Share
+}
+
+// backends gives a rule its backends.
+func (c *compiler) backends(t *ingress.Route, kind gatewayv1.Kind, namespace string, refs []backend, out *rules) {
+	total := 0
+	for _, b := range refs {
+		s := b.share
+		s.Weight = 1
+		if b.ref.Weight != nil {
+			s.Weight = int(*b.ref.Weight)
+		}
+		found, v := c.backend(kind, namespace, b.ref.BackendObjectReference)
+		if !v.ok {
+			out.resolved, s.Unavailable = v, v.message
+		}
+		if s.Weight > 0 {
+			total += s.Weight
+			s.Backend = found
+			t.Shares = append(t.Shares, s)
+		}
+	}
+	switch {
+	case total == 0:
+		fail(t, "the rule has no backend")
+	case len(t.Shares) == 1 && t.Shares[0].Request == nil && t.Shares[0].Response == nil:
+		t.Backend, t.Unavailable, t.Shares = t.Shares[0].Backend, t.Shares[0].Unavailable, nil
+	}
+	t.UnavailableCode = http.StatusInternalServerError
+}
+
+func (c *compiler) backend(kind gatewayv1.Kind, namespace string, ref gatewayv1.BackendObjectReference) (*ingress.Backend, verdict) {
+	if text(ref.Group, "") != "" || text(ref.Kind, "Service") != "Service" {
+		return nil, bad(gatewayv1.RouteReasonInvalidKind, fmt.Sprintf("backend %s is a %s, only Services are served", ref.Name, text(ref.Kind, "Service")))
+	}
+	key := relayproto.Key{Namespace: text(ref.Namespace, namespace), Name: string(ref.Name)}
+	if key.Namespace != namespace && !c.granted(string(kind), namespace, "Service", key.Namespace, key.Name) {
+		return nil, bad(gatewayv1.RouteReasonRefNotPermitted, fmt.Sprintf(
+			"no ReferenceGrant of namespace %s lets a %s of namespace %s use service %s", key.Namespace, kind, namespace, key.Name))
+	}
+	if ref.Port == nil {
+		return nil, bad(gatewayv1.RouteReasonUnsupportedValue, fmt.Sprintf("backend %s names no port", ref.Name))
+	}
+	port, err := c.services.Port(key, uint16(*ref.Port), "")
+	if err != nil {
+		return nil, bad(gatewayv1.RouteReasonBackendNotFound, err.Error())
+	}
+	return &ingress.Backend{Service: key, Port: port, Protocol: protocol(kind, c.services.AppProtocol(key, port))}, good(gatewayv1.RouteReasonResolvedRefs)
+}
+
+func protocol(kind gatewayv1.Kind, app string) ingress.Protocol {
+	switch app {
+	case "kubernetes.io/h2c":
+		return ingress.GRPC
+	case "kubernetes.io/wss", "https":
+		return ingress.HTTPS
+	}
+	if kind == kindGRPC {
+		return ingress.GRPC
+	}
+	return ingress.HTTP
+}
+
+// httpMatch makes a rule match what one of its matches says.
+func httpMatch(t *ingress.Route, m gatewayv1.HTTPRouteMatch) error {
+	t.Kind, t.Path = ingress.PathElement, "/"
+	if m.Path != nil {
+		t.Path = text(m.Path.Value, "/")
+		switch gatewayv1.PathMatchType(text(m.Path.Type, string(gatewayv1.PathMatchPathPrefix))) {
+		case gatewayv1.PathMatchExact:
+			t.Kind = ingress.PathExact
+		case gatewayv1.PathMatchPathPrefix:
+			if len(t.Path) > 1 {
+				t.Path = strings.TrimSuffix(t.Path, "/")
+			}
+		case gatewayv1.PathMatchRegularExpression:
+			expression, err := whole(t.Path)
+			if err != nil {
+				return err
+			}
+			t.Kind, t.Regexp = ingress.PathRegexp, expression
+		}
+	}
+	var d ingress.Demand
+	if m.Method != nil {
+		d.Method = string(*m.Method)
+	}
+	for _, h := range m.Headers {
+		if err := add(&d.Headers, string(h.Name), h.Value, text(h.Type, ""), strings.EqualFold); err != nil {
+			return err
+		}
+	}
+	for _, q := range m.QueryParams {
+		if err := add(&d.Queries, string(q.Name), q.Value, text(q.Type, ""), func(a, b string) bool { return a == b }); err != nil {
+			return err
+		}
+	}
+	if d.Method != "" || len(d.Headers)+len(d.Queries) > 0 {
+		t.Demand = &d
+	}
+	return nil
+}
+
+// add adds a value that is demanded; of those with one name the first counts.
+func add(list *[]ingress.Value, name, value, kind string, same func(a, b string) bool) error {
+	for _, have := range *list {
+		if same(have.Name, name) {
+			return nil
+		}
+	}
+	v := ingress.Value{Name: name, Text: value}
+	if kind == "RegularExpression" {
+		var err error
+		if v.Pattern, err = whole(value); err != nil {
+			return err
+		}
+	}
+	*list = append(*list, v)
+	return nil
+}
+
+// whole compiles an expression that must match all of a text.
+func whole(expression string) (*regexp.Regexp, error) {
+	r, err := regexp.Compile("^(?:" + expression + ")$")
+	if err != nil {
+		return nil, fmt.Errorf("%q is no regular expression: %w", expression, err)
+	}
+	return r, nil
+}
