@@ -78,12 +78,19 @@ func sameIngress(a, b corev1.LoadBalancerIngress) bool {
 
 func ourClass(class *string) bool { return class == nil || *class == LoadBalancerClass }
 
-// gateway gives a Gateway an address of its own, where this system has any to give and they are not all taken together.
-func (b *balancer) gateway(namespace, name string, have []string) netip.Addr {
+// gateway gives a Gateway an address of its own, where this system has any to give and they are not all taken together:
+// one that it asks for, or one that it has.
+func (b *balancer) gateway(namespace, name string, asked, have []string) netip.Addr {
 	if !b.own || slices.ContainsFunc(b.network.cfg.Bind, netip.Addr.IsUnspecified) {
 		return netip.Addr{}
 	}
-	return b.assign(gatewayKey(namespace, name), have)
+	key := gatewayKey(namespace, name)
+	b.mu.Lock()
+	if ip, ok := b.assigned[key]; ok && len(asked) > 0 && !slices.Contains(asked, ip.String()) {
+		delete(b.assigned, key)
+	}
+	b.mu.Unlock()
+	return b.assign(key, append(asked, have...))
 }
 
 // gatewayKey is none that a Service may have.
@@ -104,7 +111,7 @@ func (b *balancer) assign(key relayproto.Key, have []string) netip.Addr {
 		taken[ip] = true
 	}
 	for _, in := range have {
-		if ip, err := netip.ParseAddr(in); err == nil && ip.IsLoopback() && ip.Is4() && !taken[ip] {
+		if ip, err := netip.ParseAddr(in); err == nil && ip.IsLoopback() && ip.Is4() && !taken[ip] && !slices.Contains(b.network.cfg.Bind, ip) {
 			b.assigned[key] = ip
 			return ip
 		}

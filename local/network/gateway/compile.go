@@ -74,6 +74,9 @@ func (c *compiler) attach(r *route, spec gatewayv1.CommonRouteSpec, hostnames []
 }
 
 func (c *compiler) attachTo(g *gateway, r *route, ref gatewayv1.ParentReference, hostnames []gatewayv1.Hostname, rules rules) verdict {
+	if g.trouble != nil {
+		return bad(gatewayv1.RouteReasonPending, fmt.Sprintf("gateway %s/%s is not accepted: %s", g.object.Namespace, g.object.Name, g.trouble.message))
+	}
 	named := matching(g.listeners, func(l *listener) bool {
 		return (ref.SectionName == nil || *ref.SectionName == l.spec.Name) && (ref.Port == nil || *ref.Port == l.spec.Port) && l.accepted.ok
 	})

@@ -29,9 +29,9 @@ type Config struct {
 	Informers informers.SharedInformerFactory
 	Services  Services
 	Proxy     Proxy
-	// Address gives a Gateway an address of its own on this machine, by preference one that it has already; zero for
-	// none. Release takes it back.
-	Address func(namespace, name string, have []string) netip.Addr
+	// Address gives a Gateway an address of its own on this machine: the first of those asked for that can be had, or the
+	// one it has already; zero for none. Release takes it back.
+	Address func(namespace, name string, asked, have []string) netip.Addr
 	Release func(namespace, name string)
 	Logger  *slog.Logger
 }
@@ -197,17 +197,15 @@ func (c *Controller) labels(namespace string) map[string]string {
 
 // address gives a Gateway its own address: one that it asks for, or the one that its status has.
 func (c *Controller) address(gw *gatewayv1.Gateway) netip.Addr {
-	var have []string
+	var asked, have []string
 	for _, a := range gw.Spec.Addresses {
-		if ownable(a) {
-			have = append(have, a.Value)
-		}
+		asked = append(asked, a.Value)
 	}
 	for _, a := range gw.Status.Addresses {
 		have = append(have, a.Value)
 	}
 	c.addressed[types.NamespacedName{Namespace: gw.Namespace, Name: gw.Name}] = true
-	return c.cfg.Address(gw.Namespace, gw.Name, have)
+	return c.cfg.Address(gw.Namespace, gw.Name, asked, have)
 }
 
 // release takes addresses back from Gateways that are no more.

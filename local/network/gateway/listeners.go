@@ -4,7 +4,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
-	"net/netip"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -17,13 +16,8 @@ import (
 const CertificateOption = "skiff.local/certificate"
 
 func (c *compiler) gateway(gw *gatewayv1.Gateway) *gateway {
-	g := &gateway{object: gw, own: c.address(gw)}
-	for _, a := range gw.Spec.Addresses {
-		if a.Value != "" && !ownable(a) && a.Value != "localhost" {
-			v := bad(gatewayv1.GatewayReasonUnsupportedAddress, fmt.Sprintf("%s is not an address of 127.0.0.0/8, which a Gateway may have here", a.Value))
-			g.trouble = &v
-		}
-	}
+	g := &gateway{object: gw, own: c.address(gw), shared: localhost}
+	g.checkAddresses()
 	for i := range gw.Spec.Listeners {
 		spec := &gw.Spec.Listeners[i]
 		l := &listener{
@@ -42,10 +36,20 @@ func (c *compiler) gateway(gw *gatewayv1.Gateway) *gateway {
 	return g
 }
 
-// ownable reports whether a Gateway may have an address that it asks for.
-func ownable(a gatewayv1.GatewaySpecAddress) bool {
-	ip, err := netip.ParseAddr(a.Value)
-	return err == nil && ip.Is4() && ip.IsLoopback()
+// checkAddresses compares what a Gateway asks for with what it has: localhost, and one address of 127.0.0.0/8 of its own.
+func (g *gateway) checkAddresses() {
+	for _, a := range g.object.Spec.Addresses {
+		kind := gatewayv1.AddressType(text(a.Type, string(gatewayv1.IPAddressType)))
+		switch {
+		case kind != gatewayv1.IPAddressType && kind != gatewayv1.HostnameAddressType:
+			v := bad(gatewayv1.GatewayReasonUnsupportedAddress, fmt.Sprintf("addresses of the type %s are not served, only IPAddress and Hostname are", kind))
+			g.trouble = &v
+		case a.Value == localIP:
+			g.shared = localIP
+		case a.Value != "" && a.Value != localhost && a.Value != g.own.String():
+			g.unusable = a.Value
+		}
+	}
 }
 
 func (l *listener) checkProtocol() {

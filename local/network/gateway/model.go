@@ -19,6 +19,12 @@ const (
 	ControllerName = "skiff.local/gateway"
 )
 
+// The names of this machine's own address.
+const (
+	localhost = "localhost"
+	localIP   = "127.0.0.1"
+)
+
 // Services answers what compiling must know about Services.
 type Services interface {
 	ingress.Services
@@ -55,7 +61,9 @@ type compiled struct {
 type gateway struct {
 	object    *gatewayv1.Gateway
 	own       netip.Addr
+	shared    string   // how the addresses that all Gateways share are called in its status
 	trouble   *verdict // why it is not accepted at all
+	unusable  string   // an address that it asks for and can't have
 	listeners []*listener
 }
 
@@ -77,7 +85,7 @@ func (l *listener) secure() bool { return l.spec.Protocol == gatewayv1.HTTPSProt
 
 // served reports whether requests are taken.
 func (l *listener) served() bool {
-	return l.gateway.trouble == nil && l.accepted.ok && (!l.secure() || len(l.certs) > 0) && len(l.kinds) > 0
+	return l.gateway.trouble == nil && l.gateway.unusable == "" && l.accepted.ok && (!l.secure() || len(l.certs) > 0) && len(l.kinds) > 0
 }
 
 func (l *listener) offer() ingress.Listener {

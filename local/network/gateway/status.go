@@ -13,6 +13,7 @@ import (
 // supported are the features of the Gateway API's conformance suite that work here, in order.
 var supported = []gatewayv1.FeatureName{
 	"GRPCRoute", "GRPCRouteNamedRouteRule", "Gateway", "GatewayAddressEmpty", "GatewayHTTPListenerIsolation", "GatewayPort8080",
+	"GatewayStaticAddresses",
 	"HTTPRoute", "HTTPRoute303RedirectStatusCode", "HTTPRoute307RedirectStatusCode", "HTTPRoute308RedirectStatusCode",
 	"HTTPRouteBackendProtocolH2C", "HTTPRouteBackendProtocolWebSocket", "HTTPRouteBackendRequestHeaderModification",
 	"HTTPRouteBackendTimeout", "HTTPRouteCORS", "HTTPRouteDestinationPortMatching", "HTTPRouteHostRewrite",
@@ -98,6 +99,9 @@ func gatewayStatus(g *gateway, at served) gatewayv1.GatewayStatus {
 		}
 	}
 	done.message = strings.Join(notes, "; ")
+	if g.unusable != "" {
+		done = bad(gatewayv1.GatewayReasonAddressNotUsable, g.unusable+" is not an address that a Gateway can have here: leave it out, or take a free one of 127.0.0.0/8")
+	}
 	condition(&s.Conditions, generation, string(gatewayv1.GatewayConditionAccepted), accepted)
 	condition(&s.Conditions, generation, string(gatewayv1.GatewayConditionProgrammed), done)
 	s.Addresses = nil
@@ -107,7 +111,10 @@ func gatewayStatus(g *gateway, at served) gatewayv1.GatewayStatus {
 	}
 	if reachable {
 		kind := gatewayv1.HostnameAddressType
-		s.Addresses = append(s.Addresses, gatewayv1.GatewayStatusAddress{Type: &kind, Value: "localhost"})
+		if g.shared == localIP {
+			kind = gatewayv1.IPAddressType
+		}
+		s.Addresses = append(s.Addresses, gatewayv1.GatewayStatusAddress{Type: &kind, Value: g.shared})
 	}
 	return s
 }
@@ -117,6 +124,8 @@ func (l *listener) programmed(at served) (v verdict, port uint16, own bool) {
 	switch {
 	case l.gateway.trouble != nil:
 		return bad(gatewayv1.ListenerReasonInvalid, l.gateway.trouble.message), 0, false
+	case l.gateway.unusable != "":
+		return bad(gatewayv1.ListenerReasonPending, "the Gateway's address can't be had"), 0, false
 	case !l.accepted.ok:
 		return bad(gatewayv1.ListenerReasonInvalid, l.accepted.message), 0, false
 	case !l.served():

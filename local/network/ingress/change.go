@@ -177,7 +177,7 @@ func (c *CORS) origin(h http.Header, req *http.Request) bool {
 	if !c.allows(origin) {
 		return false
 	}
-	if slices.Contains(c.Origins, "*") && !c.Credentials {
+	if slices.Contains(c.Origins, "*") && !c.Credentials && req.Header.Get("Cookie") == "" && req.Header.Get("Authorization") == "" {
 		origin = "*"
 	} else {
 		h.Add("Vary", "Origin")
