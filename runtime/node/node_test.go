@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -194,8 +195,15 @@ var busybox struct {
 	err  error
 }
 
-// TestMain leaves the engine without the tests' image.
+// TestMain leaves the engine without the tests' image. Tests of pods wait most of the time: more of them than there are
+// processors can run at once.
 func TestMain(m *testing.M) {
+	flag.Parse()
+	chosen := false
+	flag.Visit(func(f *flag.Flag) { chosen = chosen || f.Name == "test.parallel" })
+	if !chosen {
+		_ = flag.Set("test.parallel", "8")
+	}
 	code := m.Run()
 	if busybox.err == nil && busybox.ref != "" {
 		if engine, err := docker.Connect(context.Background(), docker.Options{}); err == nil {

@@ -95,9 +95,36 @@ func (w *Worker) target(c *v1.Container, id string, ips []string) probe.Target {
 	if w.current.Load().Spec.HostNetwork && w.cfg.HostAddress != "" {
 		ip = w.cfg.HostAddress
 	}
-	return probe.Target{
-		Container: c, PodIP: ip, Dial: w.cfg.Dial,
-		Exec: func(ctx context.Context, command []string) (int, []byte, error) { return w.execIn(ctx, id, command) },
+	return probe.Target{Container: c, PodIP: ip, Dial: w.cfg.Dial, Exec: w.execOneAtATime(id)}
+}
+
+// execOneAtATime runs the commands of one probe. A command that outlives its time is reported at once and killed beside,
+// which takes longer the busier the engine is; until it is dead the next one waits, within its own time.
+func (w *Worker) execOneAtATime(id string) func(ctx context.Context, command []string) (int, []byte, error) {
+	type outcome struct {
+		code   int
+		output []byte
+		err    error
+	}
+	turn := make(chan struct{}, 1)
+	return func(ctx context.Context, command []string) (int, []byte, error) {
+		select {
+		case turn <- struct{}{}:
+		case <-ctx.Done():
+			return 0, nil, ctx.Err()
+		}
+		done := make(chan outcome, 1)
+		go func() {
+			defer func() { <-turn }()
+			code, output, err := w.execIn(ctx, id, command)
+			done <- outcome{code, output, err}
+		}()
+		select {
+		case o := <-done:
+			return o.code, o.output, o.err
+		case <-ctx.Done():
+			return 0, nil, ctx.Err()
+		}
 	}
 }
 
