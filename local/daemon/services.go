@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"net"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,8 +16,12 @@ import (
 	"skiff.local/skiff/local/client"
 )
 
-// serviceURLs lists the Services that answer on localhost, with the URL to use of each port.
-func serviceURLs(services corelisters.ServiceLister) ([]client.ServiceStatus, error) {
+// answering lists the addresses of this machine on which a port is open for a Service.
+type answering func(s *corev1.Service, port int32, proto corev1.Protocol) []netip.Addr
+
+// serviceURLs lists the Services that answer on localhost, with the URLs where each of their ports does: best ones first,
+// and none where somebody else answers.
+func serviceURLs(services corelisters.ServiceLister, at answering) ([]client.ServiceStatus, error) {
 	list, err := services.List(labels.Everything())
 	if err != nil {
 		return nil, fmt.Errorf("list Services: %w", err)
@@ -26,9 +31,9 @@ func serviceURLs(services corelisters.ServiceLister) ([]client.ServiceStatus, er
 		var urls []string
 		switch s.Spec.Type {
 		case corev1.ServiceTypeNodePort:
-			urls = nodePortURLs(s)
+			urls = nodePortURLs(s, at)
 		case corev1.ServiceTypeLoadBalancer:
-			urls = append(loadBalancerURLs(s), nodePortURLs(s)...)
+			urls = append(loadBalancerURLs(s, at), nodePortURLs(s, at)...)
 		default:
 			continue
 		}
@@ -42,31 +47,46 @@ func serviceURLs(services corelisters.ServiceLister) ([]client.ServiceStatus, er
 	return statuses, nil
 }
 
-func nodePortURLs(s *corev1.Service) []string {
+func nodePortURLs(s *corev1.Service, at answering) []string {
 	var urls []string
 	for _, p := range s.Spec.Ports {
-		if p.NodePort != 0 {
-			urls = append(urls, portURL(p, "127.0.0.1", int(p.NodePort)))
+		if p.NodePort == 0 {
+			continue
+		}
+		if shared, others := hosts(at(s, p.NodePort, p.Protocol), "127.0.0.1"); len(shared) > 0 {
+			urls = append(urls, portURL(p, shared, int(p.NodePort)))
+		} else if len(others) > 0 {
+			urls = append(urls, portURL(p, others[0], int(p.NodePort)))
 		}
 	}
 	return urls
 }
 
-func loadBalancerURLs(s *corev1.Service) []string {
-	var urls []string
-	for _, ingress := range s.Status.LoadBalancer.Ingress {
-		host := cmp.Or(ingress.Hostname, ingress.IP)
-		failed := map[int32]bool{}
-		for _, p := range ingress.Ports {
-			failed[p.Port] = p.Error != nil
+// loadBalancerURLs are localhost's first, and then those on the Service's own address.
+func loadBalancerURLs(s *corev1.Service, at answering) []string {
+	var urls, more []string
+	for _, p := range s.Spec.Ports {
+		shared, others := hosts(at(s, p.Port, p.Protocol), "localhost")
+		if shared != "" {
+			urls = append(urls, portURL(p, shared, int(p.Port)))
 		}
-		for _, p := range s.Spec.Ports {
-			if !failed[p.Port] {
-				urls = append(urls, portURL(p, host, int(p.Port)))
-			}
+		for _, host := range others {
+			more = append(more, portURL(p, host, int(p.Port)))
 		}
 	}
-	return urls
+	return append(urls, more...)
+}
+
+// hosts names addresses for a URL: the loopback that everything shares by the name given, when it is among them.
+func hosts(addrs []netip.Addr, localhost string) (shared string, others []string) {
+	for _, a := range addrs {
+		if a.IsUnspecified() || a == netip.IPv6Loopback() || a == netip.AddrFrom4([4]byte{127, 0, 0, 1}) {
+			shared = localhost
+		} else {
+			others = append(others, a.String())
+		}
+	}
+	return shared, others
 }
 
 // portURL guesses the scheme as browsers' users would: from appProtocol, else from the port's name and number.

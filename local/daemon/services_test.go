@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -24,13 +25,24 @@ func TestServiceURLs(t *testing.T) {
 		}}},
 		{ObjectMeta: metav1.ObjectMeta{Name: "lb"}, Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeLoadBalancer, Ports: []corev1.ServicePort{
 			port("", 80, 30081, nil), port("", 81, 30082, nil),
-		}}, Status: corev1.ServiceStatus{LoadBalancer: corev1.LoadBalancerStatus{Ingress: []corev1.LoadBalancerIngress{
-			{Hostname: "localhost", Ports: []corev1.PortStatus{{Port: 81, Error: ptr.To("InUse")}}},
-		}}}},
+		}}},
+	}
+	// Somebody else has localhost:81 and the node port 30900.
+	at := func(s *corev1.Service, port int32, _ corev1.Protocol) []netip.Addr {
+		shared, own := netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("127.64.3.4")
+		switch port {
+		case 80:
+			return []netip.Addr{shared, own, netip.IPv6Loopback()}
+		case 81:
+			return []netip.Addr{own}
+		case 30900:
+			return nil
+		}
+		return []netip.Addr{shared, netip.IPv6Loopback()}
 	}
 	want := map[string]string{
-		"web": "http://127.0.0.1:30080 https://127.0.0.1:30443 tcp://127.0.0.1:30900 udp://127.0.0.1:30053",
-		"lb":  "http://localhost http://127.0.0.1:30081 http://127.0.0.1:30082",
+		"web": "http://127.0.0.1:30080 https://127.0.0.1:30443 udp://127.0.0.1:30053",
+		"lb":  "http://localhost http://127.64.3.4 http://127.64.3.4:81 http://127.0.0.1:30081 http://127.0.0.1:30082",
 	}
 	index := cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{})
 	for _, s := range services {
@@ -39,7 +51,7 @@ func TestServiceURLs(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	got, err := serviceURLs(corelisters.NewServiceLister(index))
+	got, err := serviceURLs(corelisters.NewServiceLister(index), at)
 	if err != nil || len(got) != len(want) {
 		t.Fatalf("serviceURLs = %v, %v", got, err)
 	}

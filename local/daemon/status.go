@@ -2,8 +2,11 @@ package daemon
 
 import (
 	"context"
+	"net/netip"
 	"os"
 	"time"
+
+	corev1 "k8s.io/api/core/v1"
 
 	"skiff.local/skiff/local/apiserver"
 	"skiff.local/skiff/local/client"
@@ -45,7 +48,10 @@ func (d *daemon) status(ctx context.Context) client.Status {
 	}
 	s.Pods = counts
 	add(problems...)
-	if s.Services, err = serviceURLs(d.api.Informers().Core().V1().Services().Lister()); err != nil {
+	at := func(svc *corev1.Service, port int32, proto corev1.Protocol) []netip.Addr {
+		return d.network.Answering(svc.Namespace, svc.Name, port, proto)
+	}
+	if s.Services, err = serviceURLs(d.api.Informers().Core().V1().Services().Lister(), at); err != nil {
 		add(client.Problem{Object: "services", Reason: "Unknown", Message: err.Error()})
 	}
 	for i := range s.Services {

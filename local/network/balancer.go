@@ -4,10 +4,12 @@ import (
 	"context"
 	"hash/fnv"
 	"net/netip"
+	"reflect"
 	"runtime"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -29,6 +31,8 @@ type balancer struct {
 	network *Network
 	client  kubernetes.Interface
 	own     bool // this system answers on all of 127.0.0.0/8
+	// settled is set when who had localhost's ports before had the time to take them again.
+	settled atomic.Bool
 
 	mu       sync.Mutex
 	assigned map[relayproto.Key]netip.Addr // guarded by mu
@@ -40,8 +44,8 @@ func newBalancer(ctx context.Context, n *Network, client kubernetes.Interface) *
 	}
 }
 
-// addresses are where the Service's own ports answer; none unless it is a LoadBalancer of ours. Its status follows.
-func (b *balancer) addresses(key relayproto.Key, v *view) []netip.Addr {
+// addresses are where the Service's own ports are wanted; none unless it is a LoadBalancer of ours.
+func (b *balancer) addresses(key relayproto.Key) []netip.Addr {
 	svc := b.network.program.service(key)
 	if svc == nil || svc.Spec.Type != corev1.ServiceTypeLoadBalancer || !ourClass(svc.Spec.LoadBalancerClass) {
 		if svc != nil {
@@ -50,21 +54,87 @@ func (b *balancer) addresses(key relayproto.Key, v *view) []netip.Addr {
 		b.forget(key)
 		return nil
 	}
-	addrs := slices.Clone(b.network.cfg.Bind)
-	want := []corev1.LoadBalancerIngress{{Hostname: "localhost"}}
+	var addrs []netip.Addr
+	if b.settled.Load() || !lostLocalhost(svc) {
+		addrs = slices.Clone(b.network.cfg.Bind)
+	}
 	if b.own {
 		var have []string
 		for _, in := range svc.Status.LoadBalancer.Ingress {
 			have = append(have, in.IP)
 		}
-		ip := b.assign(key, have)
-		addrs = append(addrs, ip)
-		want = append(want, corev1.LoadBalancerIngress{IP: ip.String(), IPMode: ipMode()})
+		addrs = append(addrs, b.assign(key, have))
 	}
+	return addrs
+}
+
+// lostLocalhost reports whether somebody else had localhost's ports when this was looked at last: who had them then gets
+// them first when the daemon starts, whatever the order that objects are read in.
+func lostLocalhost(svc *corev1.Service) bool {
+	at := svc.Status.LoadBalancer.Ingress
+	return len(at) > 0 && !slices.ContainsFunc(at, func(in corev1.LoadBalancerIngress) bool {
+		open := len(in.Ports) == 0 || slices.ContainsFunc(in.Ports, func(p corev1.PortStatus) bool { return p.Error == nil })
+		return in.Hostname != "" && open
+	})
+}
+
+// report brings a LoadBalancer's status up to what is open for it.
+func (b *balancer) report(key relayproto.Key, open func(netip.Addr, corev1.ServicePort) bool) {
+	svc := b.network.program.service(key)
+	if svc == nil || svc.Spec.Type != corev1.ServiceTypeLoadBalancer || !ourClass(svc.Spec.LoadBalancerClass) {
+		return
+	}
+	want := balanced(svc, b.network.cfg.Bind, b.address(key), open)
 	if !slices.EqualFunc(svc.Status.LoadBalancer.Ingress, want, sameIngress) {
 		go b.publish(svc, want)
 	}
-	return addrs
+}
+
+// address is the Service's own one; invalid where it has none.
+func (b *balancer) address(key relayproto.Key) netip.Addr {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.assigned[key]
+}
+
+// balanced is a LoadBalancer's status: localhost and its own address, as far as its ports are open there. Without any it is
+// localhost all the same, with what is wrong with each port: the Service must not look as if somebody were still at it.
+func balanced(svc *corev1.Service, bind []netip.Addr, own netip.Addr, open func(netip.Addr, corev1.ServicePort) bool) []corev1.LoadBalancerIngress {
+	shared := func(p corev1.ServicePort) bool {
+		return slices.ContainsFunc(bind, func(a netip.Addr) bool { return open(a, p) })
+	}
+	var at []corev1.LoadBalancerIngress
+	localhost, n := portStatuses(svc, shared)
+	if n > 0 {
+		at = append(at, corev1.LoadBalancerIngress{Hostname: "localhost", Ports: localhost})
+	}
+	if own.IsValid() {
+		if ports, n := portStatuses(svc, func(p corev1.ServicePort) bool { return open(own, p) }); n > 0 {
+			at = append(at, corev1.LoadBalancerIngress{IP: own.String(), IPMode: ipMode(), Ports: ports})
+		}
+	}
+	if len(at) == 0 {
+		at = []corev1.LoadBalancerIngress{{Hostname: "localhost", Ports: localhost}}
+	}
+	return at
+}
+
+// portStatuses is nil when all ports are open; n is how many are.
+func portStatuses(svc *corev1.Service, open func(corev1.ServicePort) bool) (list []corev1.PortStatus, n int) {
+	closed := "PortUnavailable"
+	for _, p := range svc.Spec.Ports {
+		status := corev1.PortStatus{Port: p.Port, Protocol: p.Protocol}
+		if open(p) {
+			n++
+		} else {
+			status.Error = &closed
+		}
+		list = append(list, status)
+	}
+	if n == len(svc.Spec.Ports) {
+		return nil, n
+	}
+	return list, n
 }
 
 func ipMode() *corev1.LoadBalancerIPMode {
@@ -73,7 +143,7 @@ func ipMode() *corev1.LoadBalancerIPMode {
 }
 
 func sameIngress(a, b corev1.LoadBalancerIngress) bool {
-	return a.IP == b.IP && a.Hostname == b.Hostname
+	return a.IP == b.IP && a.Hostname == b.Hostname && reflect.DeepEqual(a.Ports, b.Ports)
 }
 
 func ourClass(class *string) bool { return class == nil || *class == LoadBalancerClass }

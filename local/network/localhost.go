@@ -42,10 +42,12 @@ func newLocalhost(ctx context.Context, n *Network, c Cluster) *localhost {
 	l.ports = listen.New(listen.Config{
 		Dial: n.dialCluster,
 		Failed: func(p listen.Problem) {
-			recorder.Event(n.program.reference(p.Owner), corev1.EventTypeWarning, "PortUnavailable", portMessage(p))
+			recorder.Event(n.program.reference(p.Owner), corev1.EventTypeWarning, "PortUnavailable", portMessage(l.named(p))+l.instead(p))
+			n.program.touch(p.Owner)
 		},
 		Opened: func(o listen.Owner, p listen.Port) {
 			recorder.Event(n.program.reference(o), corev1.EventTypeNormal, "PortOpened", fmt.Sprintf("%s answers now", p))
+			n.program.touch(o)
 		},
 		Logger: n.log,
 	})
@@ -118,6 +120,10 @@ func (l *localhost) apply(views map[relayproto.Key]*view) {
 			continue
 		}
 		l.ports.Set(owner, l.portsOf(key, v))
+		l.balancer.report(key, func(addr netip.Addr, p corev1.ServicePort) bool {
+			at := listen.Port{Addr: netip.AddrPortFrom(addr, uint16(p.Port)), Protocol: protocol(p.Protocol)}
+			return l.ports.Open(owner, at)
+		})
 		l.ingress.Forget(key, v.all())
 		l.tellUnserved(l.network.program.service(key))
 	}
@@ -136,7 +142,7 @@ func (l *localhost) portsOf(key relayproto.Key, v *view) map[listen.Port]listen.
 			Backends: p.Backends, Affinity: time.Duration(v.relay.AffinitySeconds) * time.Second, Quiet: quiet,
 		}
 	}
-	balanced := l.balancer.addresses(key, v)
+	balanced := l.balancer.addresses(key)
 	for _, p := range v.relay.Ports {
 		for _, addr := range l.network.cfg.Bind {
 			add(addr, p.NodePort, p, false)
@@ -151,6 +157,33 @@ func (l *localhost) portsOf(key relayproto.Key, v *view) map[listen.Port]listen.
 		}
 	}
 	return ports
+}
+
+// named puts the name on a problem whose holder is this very process.
+func (l *localhost) named(p listen.Problem) listen.Problem {
+	return nameIngress(p, l.ingress.Status())
+}
+
+func nameIngress(p listen.Problem, at ingress.Status) listen.Problem {
+	if port := p.Port.Addr.Port(); p.Port.Protocol == relayproto.TCP && listen.InUse(p.Err) && (port == at.HTTP || port == at.HTTPS) {
+		p.Holder = "this cluster's Ingress"
+	}
+	return p
+}
+
+// instead says where else a LoadBalancer answers whose port on localhost can't be opened.
+func (l *localhost) instead(p listen.Problem) string {
+	own := l.balancer.address(relayproto.Key{Namespace: p.Owner.Namespace, Name: p.Owner.Name})
+	if p.Owner.Kind != "Service" || !own.IsValid() || own == p.Port.Addr.Addr() {
+		return ""
+	}
+	return "; the Service's own address is " + own.String()
+}
+
+// settle lets LoadBalancers have localhost's ports that were somebody else's before the daemon started.
+func (l *localhost) settle() {
+	l.balancer.settled.Store(true)
+	l.network.program.touchBalancers()
 }
 
 // hostBind are the addresses that a pod's host port is opened on.

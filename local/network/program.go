@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"skiff.local/skiff/local/network/corefile"
+	"skiff.local/skiff/local/network/listen"
 	"skiff.local/skiff/local/network/relayproto"
 )
 
@@ -153,6 +154,26 @@ func (p *program) setNamespace(name string, exists bool) {
 	}
 	p.namespacesDirty = true
 	p.markLocked()
+}
+
+// touch has what follows from an object put in force again.
+func (p *program) touch(o listen.Owner) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if key := (relayproto.Key{Namespace: o.Namespace, Name: o.Name}); o.Kind == "Service" && p.services[key] != nil {
+		p.markLocked(key)
+	}
+}
+
+// touchBalancers touches every LoadBalancer.
+func (p *program) touchBalancers() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for key, svc := range p.services {
+		if svc.Spec.Type == corev1.ServiceTypeLoadBalancer {
+			p.markLocked(key)
+		}
+	}
 }
 
 // drain takes a pod out of what new connections may go to, and returns the change to wait for. It reports false for a

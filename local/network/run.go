@@ -53,10 +53,22 @@ func (n *Network) Run(ctx context.Context, c Cluster) error {
 	synced = append(append(synced, more...), stubs)
 	c.Informers.Start(ctx.Done())
 	go n.keep(ctx)
-	serving := make(chan struct{})
+	// The Ingresses close their ports when the Services can't take them any more.
+	ingressCtx, stopIngress := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopIngress()
+	context.AfterFunc(ctx, func() { localhost.ports.Close(); stopIngress() })
+	serving, applied := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(serving)
-		if err := localhost.ingress.Run(ctx); err != nil && ctx.Err() == nil {
+		// After the Services: of those, the ones that had localhost's ports the last time have them now, and others wait
+		// until the Ingresses have theirs.
+		select {
+		case <-applied:
+		case <-ctx.Done():
+			return
+		}
+		defer time.AfterFunc(settlePorts, localhost.settle).Stop()
+		if err := localhost.ingress.Run(ingressCtx); err != nil && ctx.Err() == nil {
 			n.log.Error("Ingresses are not served", "err", err)
 		}
 	}()
@@ -64,6 +76,8 @@ func (n *Network) Run(ctx context.Context, c Cluster) error {
 	if !cache.WaitForCacheSync(ctx.Done(), synced...) {
 		return ctx.Err()
 	}
+	localhost.apply(n.program.take())
+	close(applied)
 	if localhost.gateway != nil {
 		routing := make(chan struct{})
 		go func() {
@@ -80,6 +94,10 @@ func (n *Network) Run(ctx context.Context, c Cluster) error {
 	n.programLoop(ctx, localhost)
 	return ctx.Err()
 }
+
+// settlePorts is how long the Ingresses have to open the ports that they had before the daemon started. Chosen; they take
+// some milliseconds.
+const settlePorts = time.Second
 
 // programLoop brings every change into force, in order.
 func (n *Network) programLoop(ctx context.Context, localhost *localhost) {

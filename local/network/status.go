@@ -6,6 +6,9 @@ import (
 	"net/netip"
 	"os"
 
+	corev1 "k8s.io/api/core/v1"
+
+	"skiff.local/skiff/local/network/ingress"
 	"skiff.local/skiff/local/network/listen"
 )
 
@@ -74,15 +77,30 @@ func (n *Network) Status() Status {
 		}
 	}
 	if ports != nil {
+		var at ingress.Status
+		if web != nil {
+			at = web.Status()
+		}
 		for _, p := range ports.Problems() {
 			kind := "service/"
 			if p.Owner.Kind == "Pod" {
 				kind = "pod/"
 			}
-			add(Problem{Object: kind + p.Owner.Namespace + "/" + p.Owner.Name, Reason: "PortUnavailable", Message: portMessage(p), Hint: portHint(p)})
+			add(Problem{Object: kind + p.Owner.Namespace + "/" + p.Owner.Name, Reason: "PortUnavailable", Message: portMessage(nameIngress(p, at)), Hint: portHint(p)})
 		}
 	}
 	return s
+}
+
+// Answering lists the addresses of this machine on which a port is open for a Service.
+func (n *Network) Answering(namespace, name string, port int32, proto corev1.Protocol) []netip.Addr {
+	n.mu.Lock()
+	ports := n.ports
+	n.mu.Unlock()
+	if ports == nil {
+		return nil
+	}
+	return ports.Addresses(listen.Owner{Kind: "Service", Namespace: namespace, Name: name}, uint16(port), protocol(proto))
 }
 
 // portMessage says what is wrong with a port, for events and the status.

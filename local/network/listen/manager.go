@@ -164,6 +164,20 @@ func (m *Manager) Open(owner Owner, port Port) bool {
 	return l != nil && l.owner == owner
 }
 
+// Addresses lists where the owner has a port open, in order.
+func (m *Manager) Addresses(owner Owner, port uint16, proto relayproto.Protocol) []netip.Addr {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var all []netip.Addr
+	for p, l := range m.open {
+		if l.owner == owner && p.Addr.Port() == port && p.Protocol == proto {
+			all = append(all, p.Addr.Addr())
+		}
+	}
+	slices.SortFunc(all, netip.Addr.Compare)
+	return all
+}
+
 func (m *Manager) ensureLocked(owner Owner, port Port, t Target) {
 	if l := m.open[port]; l != nil {
 		if l.owner == owner {

@@ -20,6 +20,7 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 
 	"skiff.local/skiff/local/network"
+	"skiff.local/skiff/local/network/ingress"
 	"skiff.local/skiff/local/network/networktest/probeimage"
 	"skiff.local/skiff/runtime/docker"
 	"skiff.local/skiff/runtime/image"
@@ -44,7 +45,8 @@ type Cluster struct {
 
 // Options vary what is tested.
 type Options struct {
-	ForceRelay bool
+	ForceRelay   bool
+	IngressPorts ingress.Ports
 }
 
 // Start brings up a network of its own, which is removed when the test ends.
@@ -104,7 +106,8 @@ func (c *Cluster) New(o Options) {
 	}
 	var err error
 	c.Network, err = network.New(network.Config{
-		Engine: c.Engine, Profile: c.Profile, Subnet: c.Subnet, ForceRelay: o.ForceRelay, Logger: log,
+		Engine: c.Engine, Profile: c.Profile, Subnet: c.Subnet, ForceRelay: o.ForceRelay,
+		IngressPorts: o.IngressPorts, Logger: log,
 	})
 	if err != nil {
 		c.T.Fatal(err)
