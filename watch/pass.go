@@ -251,7 +251,7 @@ func (c cause) touchesAny(dirs map[string]bool) bool {
 func (s *Set) settle(p *plan.Plan, c cause) {
 	now := time.Now()
 	if s.definition.Prune == PruneNone {
-		p.Prune = nil
+		p.Prune, p.Keep = nil, nil
 	}
 	waiting := map[plan.Ref]bool{}
 	p.Prune = slices.DeleteFunc(p.Prune, func(op plan.Op) bool {

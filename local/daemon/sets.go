@@ -18,6 +18,7 @@ import (
 	"skiff.local/skiff/local/client"
 	"skiff.local/skiff/local/profile"
 	"skiff.local/skiff/watch"
+	"skiff.local/skiff/watch/build"
 	"skiff.local/skiff/watch/event"
 )
 
@@ -28,6 +29,7 @@ const setsFile = "sets.json"
 type sets struct {
 	path   string
 	config *rest.Config
+	engine string // where --build builds: on the engine that the pods run on
 	log    *slog.Logger
 	ctx    context.Context // ends all of them
 	cancel context.CancelFunc
@@ -43,10 +45,10 @@ type runningSet struct {
 	ended  chan struct{}
 }
 
-func newSets(ctx context.Context, p *profile.Profile, config *rest.Config, log *slog.Logger) *sets {
+func newSets(ctx context.Context, p *profile.Profile, config *rest.Config, engine string, log *slog.Logger) *sets {
 	ctx, cancel := context.WithCancel(ctx)
 	return &sets{
-		path: filepath.Join(p.Dir, setsFile), config: config, log: log, ctx: ctx, cancel: cancel,
+		path: filepath.Join(p.Dir, setsFile), config: config, engine: engine, log: log, ctx: ctx, cancel: cancel,
 		running: map[string]*runningSet{},
 	}
 }
@@ -87,7 +89,10 @@ func (s *sets) add(d watch.Definition) (watch.Definition, error) {
 
 func (s *sets) startLocked(d watch.Definition) (watch.Definition, error) {
 	log := s.log
-	set, err := watch.NewSet(watch.Config{Definition: d, REST: rest.CopyConfig(s.config), Logger: s.log, Events: func(e event.Event) { logEvent(log, e) }})
+	set, err := watch.NewSet(watch.Config{
+		Definition: d, REST: rest.CopyConfig(s.config), Logger: s.log, Builder: build.Docker{Host: s.engine},
+		Events: func(e event.Event) { log.Log(context.Background(), levelOf(e), textOf(e), "set", e.Set) },
+	})
 	if err != nil {
 		return d, err
 	}
@@ -198,14 +203,28 @@ func (s *sets) end() {
 	s.done.Wait()
 }
 
-// logEvent keeps in the daemon's log what a set says.
-func logEvent(log *slog.Logger, e event.Event) {
-	level := slog.LevelInfo
+// levelOf is how loud an event is in the daemon's log: what went wrong stands out, and a builder's hundreds of lines and
+// a rollout's steps are only there for who asks for them.
+func levelOf(e event.Event) slog.Level {
 	switch {
-	case e.Type == event.Problem, e.Type == event.Crash, e.Action == event.Failed:
-		level = slog.LevelWarn
-	case e.Action == event.Unchanged, e.Type == event.Progress:
-		level = slog.LevelDebug
+	case e.Action == event.Failed:
+		return slog.LevelWarn
+	case e.Action == event.Unchanged:
+		return slog.LevelDebug
 	}
-	log.Log(context.Background(), level, e.String(), "set", e.Set)
+	switch e.Type {
+	case event.Problem, event.Crash, event.BuildFailed, event.SyncFailed:
+		return slog.LevelWarn
+	case event.Progress, event.BuildOutput:
+		return slog.LevelDebug
+	}
+	return slog.LevelInfo
+}
+
+// textOf ends a failed build with the builder's last lines, which are in the log at no other place.
+func textOf(e event.Event) string {
+	if e.Type == event.BuildFailed && len(e.Lines) > 0 {
+		return e.String() + ": " + strings.Join(e.Lines, "\n")
+	}
+	return e.String()
 }

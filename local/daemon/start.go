@@ -288,7 +288,7 @@ func (d *daemon) makeAPI(ctx context.Context, bundle *pki.Bundle, undo *stack) e
 		return err
 	}
 	d.client = d.api.Client()
-	d.sets = newSets(ctx, d.profile, d.api.LoopbackConfig(), d.log)
+	d.sets = newSets(ctx, d.profile, d.api.LoopbackConfig(), d.engine.Host(), d.log)
 	return nil
 }
 

@@ -27,6 +27,7 @@ type follower struct {
 	ended    chan source
 	reading  map[source]bool // true while it is read; false when it was read to its end
 	began    bool            // the first list was seen: what comes later is shown from its start
+	said     string          // what is waited for, as said last
 }
 
 type entry struct {
@@ -76,6 +77,7 @@ func (o *options) followAll(ctx context.Context, t target) error {
 // look starts reading what is new, and tells whether nothing more can come.
 func (f *follower) look(ctx context.Context, store cache.Store) (finished bool) {
 	var fresh []source
+	var idle []string
 	found, live, containers := 0, 0, 0
 	for _, item := range store.List() {
 		pod, ok := item.(*corev1.Pod)
@@ -88,6 +90,7 @@ func (f *follower) look(ctx context.Context, store cache.Store) (finished bool) 
 		}
 		list, waiting := f.options.sources(pod)
 		containers += len(list) + len(waiting)
+		idle = append(idle, waiting...)
 		for _, s := range list {
 			if _, known := f.reading[s]; !known {
 				fresh = append(fresh, s)
@@ -110,8 +113,29 @@ func (f *follower) look(ctx context.Context, store cache.Store) (finished bool) 
 	for _, reading := range f.reading {
 		busy = busy || reading
 	}
+	if len(f.reading) == 0 {
+		f.wait(found, idle)
+	}
 	gone := found == 0 && f.target.fixed // and nothing takes the place of a pod that was named
 	return !busy && (gone || found > 0 && live == 0 && len(f.reading) > 0)
+}
+
+// wait says what has to happen before there is a line to show. A silent terminal looks the same whether a name is
+// misspelt or a pod is quiet.
+func (f *follower) wait(found int, idle []string) {
+	text := strings.Join(idle, "; ")
+	switch {
+	case found == 0 && f.target.fixed:
+		return
+	case found == 0:
+		text = f.options.nothing(f.target).Error() + " yet"
+	case text == "":
+		return
+	}
+	if text != f.said {
+		f.said = text
+		fmt.Fprintf(f.options.io.ErrOut, "waiting: %s\n", text)
+	}
 }
 
 // drain shows what was read before the last container ended.

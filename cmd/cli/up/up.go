@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -25,6 +26,7 @@ const long = `Apply manifests, and keep applying what you save.
 Sources are files and directories (with everything below them, minus what .gitignore and .skiffignore list), kustomizations
 and Helm charts. A save is applied at once; what leaves the sources is pruned; a file that can't be read is reported
 with line and column and changes nothing until it is repaired. Ctrl-C ends the watch and leaves everything running.
+What is piped in, as "-", is applied once.
 
 What a set applied is remembered in the cluster, so a restart or another terminal goes on where the last one ended.
 PersistentVolumeClaims, Namespaces and CustomResourceDefinitions are only pruned with --prune=all.`
@@ -41,6 +43,9 @@ const examples = `  # Apply a directory and keep applying what is saved in it
 
   # Build images from the Dockerfiles beside the manifests, and again on every save of their sources
   skiff up --build .
+
+  # Apply what another program writes, once
+  kustomize build overlays/dev | skiff up -
 
   # A chart with values of your own
   skiff up charts/web --values dev.yaml
@@ -69,6 +74,9 @@ type Options struct {
 	Values       []string
 	// Images replaces images by others.
 	Images map[string]string
+
+	// piped is the directory that standard input was written to, "" if it was not.
+	piped string
 
 	// Target reaches the cluster; it is called only when it is needed.
 	Target func() (Target, error)
@@ -99,6 +107,7 @@ func newCmd(e *env.Env, f cmdutil.Factory) *cobra.Command {
 		Long:                  long,
 		Example:               examples,
 		RunE: func(c *cobra.Command, args []string) error {
+			defer o.dropInput()
 			if err := o.complete(args); err != nil {
 				return err
 			}
@@ -147,6 +156,9 @@ func (o *Options) complete(args []string) error {
 
 // SetSources makes sources of what was typed, and checks the options.
 func (o *Options) SetSources(args []string) error {
+	if slices.Contains(args, "-") {
+		return o.takeInput(args)
+	}
 	for _, arg := range args {
 		if strings.HasPrefix(arg, "http://") || strings.HasPrefix(arg, "https://") {
 			return exit.With(exit.Usage, fmt.Errorf("%s can't be watched", arg), "skiff apply -f "+arg+" applies it once")
