@@ -32,6 +32,7 @@ import (
 	"skiff.local/skiff/cmd/cli/start"
 	"skiff.local/skiff/cmd/cli/status"
 	"skiff.local/skiff/cmd/cli/stop"
+	"skiff.local/skiff/cmd/cli/trust"
 	"skiff.local/skiff/cmd/cli/up"
 	"skiff.local/skiff/cmd/cli/updatecontext"
 	"skiff.local/skiff/cmd/cli/usage"
@@ -131,6 +132,7 @@ or push. What docker build made is what a pod runs, and every NodePort answers o
 		completion.NewCmd(e),
 		daemon.NewCmd(e),
 		doctor.NewCmd(e),
+		trust.NewCmd(e),
 		docs.NewCmd(e, Built(e)),
 	)
 	for _, v := range kube.Verbs() {

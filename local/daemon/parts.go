@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/netip"
 	"os"
+	"path/filepath"
 
 	"skiff.local/skiff/local/apiserver"
 	"skiff.local/skiff/local/apiserver/pki"
@@ -17,7 +18,7 @@ import (
 
 func (d *daemon) newNetwork(subnet netip.Prefix) (*network.Network, error) {
 	config := network.Config{
-		Engine: d.engine, Profile: d.profile.Name, Home: d.profile.Dir, Subnet: subnet, ClusterDomain: clusterDomain, Logger: d.log,
+		Engine: d.engine, Profile: d.profile.Name, Home: d.profile.Dir, AuthorityDir: filepath.Dir(d.profile.Dir), Subnet: subnet, ClusterDomain: clusterDomain, Logger: d.log,
 		ForceRelay: os.Getenv(network.EnvDial) == "relay",
 	}
 	if d.bind() != "" {

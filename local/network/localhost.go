@@ -13,6 +13,7 @@ import (
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/tools/record"
 
+	"skiff.local/skiff/local/authority"
 	"skiff.local/skiff/local/network/gateway"
 	"skiff.local/skiff/local/network/ingress"
 	"skiff.local/skiff/local/network/listen"
@@ -89,11 +90,11 @@ func (l *localhost) accessLog() io.Writer {
 }
 
 // authority opens the local certificate authority, where there is a place for it.
-func (n *Network) authority() *ingress.Authority {
-	if n.cfg.Home == "" {
+func (n *Network) authority() *authority.Authority {
+	if n.cfg.AuthorityDir == "" {
 		return nil
 	}
-	a, err := ingress.OpenAuthority(n.cfg.Home)
+	a, err := authority.Open(n.cfg.AuthorityDir)
 	if err != nil {
 		n.log.Error("hosts without a Secret have no TLS", "err", err)
 		return nil

@@ -38,9 +38,11 @@ type Config struct {
 	Engine  Engine
 	Profile string
 	// Home is the folder of the profile. Two clusters of the same name and of different folders can't share an engine:
-	// their containers could not be told apart. It also keeps the local certificate authority of Ingresses; without it,
-	// hosts that have no Secret have no TLS.
+	// their containers could not be told apart.
 	Home string
+	// AuthorityDir keeps the local certificate authority, that of all profiles; without it, hosts that have no Secret have
+	// no TLS.
+	AuthorityDir string
 	// Subnet is the /16 of pods and Services, as ChooseSubnet chose it once.
 	Subnet        netip.Prefix
 	ClusterDomain string // "cluster.local" when empty

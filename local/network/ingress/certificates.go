@@ -11,12 +11,14 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	corelisters "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/cache"
+
+	"skiff.local/skiff/local/authority"
 )
 
 // certificates are what a door shows, by host pattern; "" for any host. It is immutable once built.
 type certificates struct {
 	byHost    map[string]*tls.Certificate
-	authority *Authority
+	authority *authority.Authority
 }
 
 func (c *Controller) newCertificates() *certificates {

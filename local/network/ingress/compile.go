@@ -3,7 +3,6 @@ package ingress
 import (
 	"cmp"
 	"fmt"
-	"net/netip"
 	"regexp"
 	"slices"
 	"strings"
@@ -228,10 +227,4 @@ func hostCovers(pattern, host string) bool {
 		return host == pattern || found && "."+after == rest
 	}
 	return pattern == host
-}
-
-// isAddress keeps addresses, which can't be asked for by SNI, apart from names.
-func isAddress(host string) bool {
-	_, err := netip.ParseAddr(host)
-	return err == nil
 }

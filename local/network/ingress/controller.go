@@ -25,6 +25,7 @@ import (
 	"k8s.io/client-go/tools/record"
 	"k8s.io/client-go/util/retry"
 
+	"skiff.local/skiff/local/authority"
 	"skiff.local/skiff/local/network/relayproto"
 )
 
@@ -41,7 +42,7 @@ type Config struct {
 	Bind  []netip.Addr
 	Ports Ports
 	// Authority signs for hosts without a Secret.
-	Authority *Authority
+	Authority *authority.Authority
 	AccessLog io.Writer // nil for none
 	// Changed, when not nil, is called when a Listener is served otherwise than before, or a Secret has changed. It must
 	// not block.

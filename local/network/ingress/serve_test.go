@@ -14,8 +14,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -30,6 +28,7 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 	"k8s.io/client-go/tools/record"
 
+	"skiff.local/skiff/local/authority"
 	"skiff.local/skiff/local/network/relayproto"
 )
 
@@ -40,7 +39,7 @@ type world struct {
 	c         *Controller
 	events    *record.FakeRecorder
 	log       *syncBuffer
-	authority *Authority
+	authority *authority.Authority
 
 	mu        sync.Mutex
 	endpoints map[string][]netip.AddrPort // guarded by mu
@@ -65,17 +64,13 @@ func (w *world) set(service string, addrs ...netip.AddrPort) {
 
 func newWorld(t *testing.T, objects ...runtime.Object) *world {
 	t.Helper()
-	dir := t.TempDir()
-	authority, err := OpenAuthority(dir)
+	ca, err := authority.Open(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again, err := OpenAuthority(dir); err != nil || !again.cert.Equal(authority.cert) {
-		t.Fatalf("the authority is another one when opened again: %v", err)
-	}
 	w := &world{
 		t: t, client: fake.NewClientset(objects...), events: record.NewFakeRecorder(100), log: &syncBuffer{},
-		authority: authority, endpoints: map[string][]netip.AddrPort{},
+		authority: ca, endpoints: map[string][]netip.AddrPort{},
 	}
 	factory := informers.NewSharedInformerFactory(w.client, 0)
 	w.c = New(Config{
@@ -85,7 +80,7 @@ func newWorld(t *testing.T, objects ...runtime.Object) *world {
 			return d.DialContext(ctx, network, addr.String())
 		},
 		Bind:  []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()},
-		Ports: Ports{HTTP: []uint16{free(t)}, HTTPS: []uint16{free(t)}}, Authority: authority, AccessLog: w.log,
+		Ports: Ports{HTTP: []uint16{free(t)}, HTTPS: []uint16{free(t)}}, Authority: ca, AccessLog: w.log,
 		Logger: slog.New(slog.DiscardHandler),
 	})
 	ctx, cancel := context.WithCancel(context.Background())
@@ -146,7 +141,7 @@ func eventually(t *testing.T, check func() string) {
 // client asks whatever host by way of the controller's ports.
 func (w *world) clientFor(protocols func(*http.Protocols)) *http.Client {
 	pool := x509.NewCertPool()
-	pool.AddCert(w.authority.cert)
+	pool.AddCert(w.authority.Cert)
 	p := new(http.Protocols)
 	protocols(p)
 	return &http.Client{
@@ -248,7 +243,7 @@ func TestIngressesAreServed(t *testing.T) {
 func TestSecretsGiveTheCertificate(t *testing.T) {
 	w := newWorld(t)
 	w.set("web", backendServer(t, say("web")))
-	other, err := OpenAuthority(t.TempDir())
+	other, err := authority.Open(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -285,12 +280,12 @@ func TestSecretsGiveTheCertificate(t *testing.T) {
 		return string(conn.ConnectionState().PeerCertificates[0].AuthorityKeyId)
 	}
 	eventually(t, func() string {
-		if got := issuer("own.localhost"); got != string(other.cert.SubjectKeyId) {
+		if got := issuer("own.localhost"); got != string(other.Cert.SubjectKeyId) {
 			return "own.localhost has another certificate: " + got
 		}
 		return ""
 	})
-	if got := issuer("bad.localhost"); got != string(w.authority.cert.SubjectKeyId) {
+	if got := issuer("bad.localhost"); got != string(w.authority.Cert.SubjectKeyId) {
 		t.Errorf("bad.localhost is not signed by the local CA: %s", got)
 	}
 	eventually(t, func() string {
@@ -489,16 +484,5 @@ func TestAnUnknownClassIsSaid(t *testing.T) {
 	})
 	if st := w.c.Status(); st.HTTP != 0 {
 		t.Errorf("a port is open for nobody: %+v", st)
-	}
-}
-
-func TestTheAuthorityIsKept(t *testing.T) {
-	dir := t.TempDir()
-	if _, err := OpenAuthority(dir); err != nil {
-		t.Fatal(err)
-	}
-	info, err := os.Stat(filepath.Join(dir, authorityKey))
-	if err != nil || info.Mode().Perm() != 0o600 {
-		t.Errorf("key file: %v, %v", info, err)
 	}
 }
