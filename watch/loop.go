@@ -104,7 +104,11 @@ func (s *Set) run(ctx context.Context) error {
 				return
 			}
 			polled.Do(func() {
-				s.emit(event.Event{Type: event.Note, File: dir, Message: fmt.Sprintf("looking at the files twice a second instead of being told of changes: %v", reason)})
+				e := event.Event{Type: event.Note, File: s.nameOf(dir), Message: fmt.Sprintf("looking at the files twice a second instead of being told of changes: %v", reason)}
+				if limit := (*fswatch.LimitError)(nil); errors.As(reason, &limit) {
+					e.Hint = "`skiff doctor` shows the limit and how to raise it"
+				}
+				s.emit(e)
 			})
 		},
 	})

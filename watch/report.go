@@ -62,7 +62,7 @@ func (s *Set) reportMissing(sources []source.Source) {
 	}
 	for path := range s.state.missing {
 		if !missing[path] {
-			s.emit(event.Event{Type: event.Solved, File: s.nameOf(path), Message: "it is back"})
+			s.emit(event.Event{Type: event.Solved, File: s.nameOf(path), Message: "is back"})
 		}
 	}
 	s.state.missing = missing

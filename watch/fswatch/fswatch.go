@@ -51,6 +51,7 @@ type Burst struct {
 type Watcher struct {
 	opts   Options
 	notify *fsnotify.Watcher // nil when the system offers none
+	denied error             // why not
 	events chan event
 	bursts chan Burst
 	wake   chan struct{} // tells the poller that it has something to do
@@ -69,6 +70,14 @@ type event struct {
 	path     string
 	overflow bool
 }
+
+// LimitError says that the system allows no more watches.
+type LimitError struct {
+	// Setting is what limits them, as sysctl names it.
+	Setting string
+}
+
+func (e *LimitError) Error() string { return "the system's limit " + e.Setting + " is reached" }
 
 // ErrUnsupported is the reason given for directories on file systems that send no notifications.
 var ErrUnsupported = errors.New("this file system sends no change notifications")
@@ -95,9 +104,7 @@ func New(opts Options) *Watcher {
 	}
 	w := &Watcher{opts: opts, events: make(chan event, 256), bursts: make(chan Burst), wake: make(chan struct{}, 1), dirs: map[string]*watched{}}
 	if !opts.ForcePoll {
-		if notify, err := fsnotify.NewWatcher(); err == nil {
-			w.notify = notify
-		}
+		w.notify, w.denied = fsnotify.NewWatcher()
 	}
 	return w
 }
@@ -143,11 +150,11 @@ func (w *Watcher) subscribe(dir string) error {
 	case w.opts.ForcePoll:
 		return ErrUnsupported
 	case w.notify == nil:
-		return errors.New("the system's limit of change watchers is reached")
+		return limited(w.denied)
 	case !notifies(dir):
 		return ErrUnsupported
 	}
-	return w.notify.Add(dir)
+	return limited(w.notify.Add(dir))
 }
 
 // Retain stops watching all directories but these.

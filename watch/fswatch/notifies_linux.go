@@ -1,6 +1,22 @@
 package fswatch
 
-import "golang.org/x/sys/unix"
+import (
+	"errors"
+
+	"golang.org/x/sys/unix"
+)
+
+// limited names the limit behind inotify's errors (inotify_init(2), inotify_add_watch(2)), which say something else: that
+// a device has no space, that too many files are open.
+func limited(err error) error {
+	switch {
+	case errors.Is(err, unix.ENOSPC):
+		return &LimitError{"fs.inotify.max_user_watches"}
+	case errors.Is(err, unix.EMFILE):
+		return &LimitError{"fs.inotify.max_user_instances"}
+	}
+	return err
+}
 
 // notifies reports whether changes in a directory are announced by the kernel.
 func notifies(dir string) bool {

@@ -172,7 +172,11 @@ func (l *lines) applied(e event.Event) {
 	if len(parts) == 0 {
 		parts = append(parts, "nothing to do")
 	}
-	l.say(" ", "", l.out.Faint(fmt.Sprintf("%s in %s", strings.Join(parts, ", "), event.Duration(e.Took))))
+	text := fmt.Sprintf("%s in %s", strings.Join(parts, ", "), event.Duration(e.Took))
+	if e.DryRun {
+		text += "; a dry run: nothing was changed"
+	}
+	l.say(" ", "", l.out.Faint(text))
 }
 
 func (l *lines) watching(e event.Event) {

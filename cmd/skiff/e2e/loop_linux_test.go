@@ -318,3 +318,23 @@ func TestLogsSayWhatTheyWaitFor(t *testing.T) {
 	kubectl(t, "run", "later", "--image="+shared.image+":0.1", "--restart=Never", "--", "echo", "here I am")
 	logs.shows("here I am")
 }
+
+// Where the kernel gives no watches, as in a full-grown workspace, the loop looks for itself and says so.
+func TestALoopWithoutNotifications(t *testing.T) {
+	ensureStarted(t)
+	if try(t, "unshare", "--user", "--map-root-user", "true").code != 0 {
+		t.Skip("no user namespace whose limits could be set")
+	}
+	namespace(t, "limits")
+	dir := manifests(t, map[string]string{"a.yaml": configMap("a", "1"), "deep/b.yaml": configMap("b", "1")})
+	for i, limit := range []string{"instances", "watches"} {
+		up := openTerminal(t, "unshare", "--user", "--map-root-user", "sh", "-c",
+			`echo "$1" >/proc/sys/user/max_inotify_"$0" && cd "$2" && exec "$3" up k8s`, limit, fmt.Sprint(i), dir, shared.bin)
+		up.shows("fs.inotify.max_user_" + limit + " is reached")
+		up.shows("watching k8s")
+		save(t, filepath.Join(dir, "k8s/deep/b.yaml"), configMap("b", limit))
+		up.shows("ConfigMap b configured")
+		up.enter("\x03")
+		up.exits(0)
+	}
+}
