@@ -54,7 +54,8 @@ func TestAnEngineThatWasAwayGetsItsPodsBack(t *testing.T) {
 		if got, want := c.exec("kept", "main", "cat", "/d/diary"), strings.TrimSpace(strings.Repeat("start\n", i+2)); got != want {
 			t.Errorf("the volume on disk has %q, not %q", got, want)
 		}
-		if got := c.exec("kept", "main", "cat", "/m/diary"); got != "start" {
+		// An engine that stops takes its memory along. One that is killed may leave the mount: Docker 28 does, 20.10 doesn't.
+		if got := c.exec("kept", "main", "cat", "/m/diary"); got != "start" && (i == 0 || got != "start\nstart") {
 			t.Errorf("the volume in memory has %q", got)
 		}
 	}
