@@ -1,6 +1,7 @@
 package source
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -21,7 +22,10 @@ import (
 	"skiff.local/skiff/watch/manifest"
 )
 
-const chartFile = "Chart.yaml"
+const (
+	chartFile  = "Chart.yaml"
+	valuesFile = "values.yaml"
+)
 
 // defaultKubeVersion is what templates see when the cluster can't be asked.
 const defaultKubeVersion = "v1.36.0"
@@ -45,6 +49,9 @@ func (w *walk) renderChart(source Source, at place) *built {
 	if err := w.noteTree(at.path, out); err != nil {
 		return fail(at.name, err)
 	}
+	if w.readTexts(source, at, out); len(out.problems) > 0 {
+		return out
+	}
 	loaded, err := loader.LoadDir(at.path)
 	if err != nil {
 		return fail(filepath.Join(at.name, chartFile), err)
@@ -58,10 +65,9 @@ func (w *walk) renderChart(source Source, at place) *built {
 	}
 	values := map[string]any{}
 	for _, file := range source.Values {
-		w.note(file, out)
 		more, err := chartutil.ReadValuesFile(file)
 		if err != nil {
-			return fail(file, err)
+			return fail(source.called(file), valuesError(err))
 		}
 		values = chartutil.CoalesceTables(more, values)
 	}
@@ -87,6 +93,45 @@ func (w *walk) renderChart(source Source, at place) *built {
 	return out
 }
 
+// readTexts looks for what is no YAML in the files that helm reads itself, because helm's messages know no column and
+// often no line. What can't be read at all is left to helm.
+func (w *walk) readTexts(source Source, at place, out *built) {
+	look := func(name, path string) {
+		if data, err := os.ReadFile(path); err == nil {
+			out.problems = append(out.problems, syntaxProblems(name, data)...)
+		}
+	}
+	for _, base := range []string{chartFile, valuesFile} {
+		look(filepath.Join(at.name, base), filepath.Join(at.path, base))
+	}
+	for _, file := range source.Values {
+		w.note(file, out)
+		look(source.called(file), file)
+	}
+}
+
+// valuesError says what helm's decoder means: the syntax was checked before.
+func valuesError(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return errors.New("it is not there")
+	}
+	return errors.New("it holds no mapping of names to values")
+}
+
+// schemaError puts into one line what a chart's schema says about its values.
+func schemaError(err error) error {
+	var reasons []string
+	for line := range strings.Lines(err.Error()) {
+		if reason, found := strings.CutPrefix(strings.TrimSpace(line), "- "); found {
+			reasons = append(reasons, reason)
+		}
+	}
+	if len(reasons) == 0 {
+		return fmt.Errorf("check values: %w", err)
+	}
+	return fmt.Errorf("the values don't fit the chart's schema: %s", strings.Join(reasons, "; "))
+}
+
 func (w *walk) render(loaded *chart.Chart, values map[string]any, at place) (map[string]string, error) {
 	if err := chartutil.ProcessDependenciesWithMerge(loaded, values); err != nil {
 		return nil, fmt.Errorf("resolve dependencies: %w", err)
@@ -104,7 +149,7 @@ func (w *walk) render(loaded *chart.Chart, values map[string]any, at place) (map
 	release := chartutil.ReleaseOptions{Name: releaseName(at.path), Namespace: w.loader.options.Namespace, Revision: 1, IsInstall: true}
 	all, err := chartutil.ToRenderValues(loaded, values, release, capabilities)
 	if err != nil {
-		return nil, fmt.Errorf("check values: %w", err)
+		return nil, schemaError(err)
 	}
 	return engine.Render(loaded, all)
 }

@@ -39,6 +39,15 @@ func New(typed string) (Source, error) {
 // ID names the source independently of the working directory and of the machine's other paths.
 func (s Source) ID() string { return filepath.Base(s.Path) }
 
+// called names another file as seen from where the source's name was typed.
+func (s Source) called(path string) string {
+	rel, err := filepath.Rel(s.Path, path)
+	if err != nil || filepath.IsAbs(s.Name) {
+		return path
+	}
+	return filepath.Join(s.Name, rel)
+}
+
 // Kind is what a unit is.
 type Kind string
 

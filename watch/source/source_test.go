@@ -111,6 +111,11 @@ func TestLoad(t *testing.T) {
 		{name: "a chart with a mistake in a template", files: map[string]string{
 			"Chart.yaml": "apiVersion: v2\nname: web\nversion: 0.1.0\n", "templates/cm.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {{ .Values.a.b.c }}\n",
 		}, want: "chart k:  !k/templates/cm.yaml:4:19: executing \"web/templates/cm.yaml\" at <.Values.a.b.c>: nil pointer evaluating interface {}.b"},
+		{name: "a chart whose values are no YAML", files: map[string]string{"Chart.yaml": "apiVersion: v2\nname: web\nversion: 0.1.0\n", "values.yaml": "a: 1\n\tb: 2\n"},
+			want: "chart k:  !k/values.yaml:2:1: found a tab character that violates indentation (while scanning a plain scalar at line 1) (a tab stands here: YAML is indented with spaces)"},
+		{name: "a chart whose values don't fit its schema", files: map[string]string{
+			"Chart.yaml": "apiVersion: v2\nname: web\nversion: 0.1.0\n", "values.yaml": "replicas: 1\n", "values.schema.json": `{"properties": {"replicas": {"type": "string"}}}`,
+		}, want: "chart k:  !k/Chart.yaml: the values don't fit the chart's schema: at '/replicas': got number, want string"},
 		{name: "a chart that lacks a dependency", files: map[string]string{
 			"Chart.yaml": "apiVersion: v2\nname: web\nversion: 0.1.0\ndependencies: [{name: redis, version: 1.0.0, repository: 'https://example.invalid'}]\n",
 		}, want: "chart k:  !k/Chart.yaml: its dependencies are not there: redis (helm dependency build k)"},
@@ -185,6 +190,15 @@ func TestBuildsFollowTheirParts(t *testing.T) {
 			t.Errorf("%s changed nothing", name)
 		}
 		before = after
+	}
+	// Nor is a value file's mistake blamed on the chart.
+	for text, want := range map[string]string{"v: 7\n x: 8\n": "k/mine.yml.values:2:2: mapping values are not allowed in this context", "- v\n": "k/mine.yml.values: it holds no mapping of names to values"} {
+		if err := os.WriteFile(values, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if got := summary(loader.Load(nil)); !strings.Contains(got, want) {
+			t.Errorf("%q is reported as\n%s\nwant %s", text, got, want)
+		}
 	}
 }
 
