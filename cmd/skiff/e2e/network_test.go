@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -15,6 +16,7 @@ import (
 	"skiff.local/skiff/local/network/networktest/load"
 	"skiff.local/skiff/local/network/networktest/probeimage"
 	"skiff.local/skiff/runtime/runtimetest"
+	"skiff.local/skiff/runtime/runtimetest/privateengine"
 )
 
 // probe loads the image of the network tests' probe.
@@ -200,6 +202,42 @@ func keepForwarding(t *testing.T, object string) string {
 	}
 	t.Fatalf("port-forward %s ended without forwarding", object)
 	return ""
+}
+
+// With an engine whose addresses can't be dialled from here, whose API comes over TCP, everything is where it always is; and
+// comes back after the engine restarts.
+func TestAnEngineFarAwayIsAsGood(t *testing.T) {
+	needsEngine(t)
+	private := privateengine.Start(t, privateengine.Options{})
+	dir := t.TempDir()
+	env := []string{
+		"DOCKER_HOST=" + private.TCP(), "SKIFF_PROFILE=t-far", "SKIFF_HOME=" + filepath.Join(dir, "home"),
+		"KUBECONFIG=" + filepath.Join(dir, "kubeconfig"),
+	}
+	run := func(args ...string) string {
+		t.Helper()
+		r := tryIn(t, "", env, shared.bin, args...)
+		if r.code != 0 {
+			t.Fatal(r)
+		}
+		return r.out
+	}
+	defer func() {
+		c := exec.Command(shared.bin, "delete", "--yes")
+		c.Env = append(append([]string{}, shared.env...), env...)
+		if out, err := c.CombinedOutput(); err != nil {
+			t.Errorf("delete: %v: %s", err, out)
+		}
+	}()
+	run("start")
+	run("apply", "-f", filepath.Join("..", "..", "..", "examples", "hello"))
+	run("rollout", "status", "deployment/hello", "--timeout=2m")
+	url := strings.Fields(run("service", "hello", "--url"))[0]
+	eventuallyServes(t, url, "")
+	private.Down()
+	private.Up()
+	eventuallyServes(t, url, "")
+	run("rollout", "status", "deployment/hello", "--timeout=2m")
 }
 
 // A host port is on localhost for as long as the pod lives.

@@ -45,6 +45,8 @@ type Cluster struct {
 
 // Options vary what is tested.
 type Options struct {
+	// Engine is the one to use; the machine's when nil.
+	Engine       *docker.Engine
 	ForceRelay   bool
 	IngressPorts ingress.Ports
 }
@@ -52,7 +54,11 @@ type Options struct {
 // Start brings up a network of its own, which is removed when the test ends.
 func Start(t testing.TB, o Options) *Cluster {
 	t.Helper()
-	c := &Cluster{T: t, Engine: runtimetest.Connect(t), Profile: runtimetest.UniqueName("net"), Client: fake.NewClientset()}
+	engine := o.Engine
+	if engine == nil {
+		engine = runtimetest.Connect(t)
+	}
+	c := &Cluster{T: t, Engine: engine, Profile: runtimetest.UniqueName("net"), Client: fake.NewClientset()}
 	ctx := context.WithoutCancel(t.Context())
 	var err error
 	if c.node, err = image.EnsureNode(ctx, c.Engine); err != nil {
