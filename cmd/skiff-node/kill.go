@@ -15,19 +15,20 @@ import (
 
 // kill ends a command that was started in a container and outlived its time. It runs in the container's pid namespace
 // (with --marker: every process whose environment has the marker, and their descendants) or in the engine host's (with
-// --pid: that process and its descendants). It exits 0 when none of them is left.
+// --pid: that process and its descendants, if its cgroup is --container's). It exits 0 when none of them is left.
 func kill(args []string) int {
 	flags := flag.NewFlagSet("kill", flag.ContinueOnError)
 	marker := flags.String("marker", "", "kill the processes with this value of SKIFF_EXEC_ID in their environment")
 	pid := flags.Int("pid", 0, "kill this process")
+	container := flags.String("container", "", "with --pid: the id of the container that the process has to be in")
 	if err := flags.Parse(args); err != nil {
 		return 2
 	}
-	if (*marker == "") == (*pid == 0) {
-		fmt.Fprintln(os.Stderr, "kill: exactly one of --marker and --pid")
+	if (*marker == "") == (*pid == 0) || (*pid == 0) != (*container == "") {
+		fmt.Fprintln(os.Stderr, "kill: either --marker, or --pid and --container")
 		return 2
 	}
-	chosen := func(p int) bool { return p == *pid }
+	chosen := func(p int) bool { return p == *pid && inContainer("/proc", p, *container) }
 	if *marker != "" {
 		variable := []byte("SKIFF_EXEC_ID=" + *marker)
 		chosen = func(p int) bool { return hasVariable("/proc", p, variable) }
@@ -118,6 +119,13 @@ func withDescendants(table []process, chosen func(int) bool) []int {
 		}
 	}
 	return unique
+}
+
+// inContainer reports whether a process is in a container: its id is in the name of the process's cgroup, whatever the
+// cgroup's version and driver.
+func inContainer(proc string, pid int, container string) bool {
+	data, err := os.ReadFile(filepath.Join(proc, strconv.Itoa(pid), "cgroup"))
+	return err == nil && bytes.Contains(data, []byte(container))
 }
 
 // hasVariable reports whether a process was started with exactly this variable in its environment.

@@ -3,6 +3,8 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 )
@@ -25,5 +27,24 @@ func TestKillTakesDescendantsAndSparesTheRest(t *testing.T) {
 	slices.Sort(got)
 	if want := []int{10, 11, 12, 14}; !slices.Equal(got, want) {
 		t.Fatalf("got %v, want %v", got, want)
+	}
+}
+
+func TestAProcessIsKnownByItsCgroup(t *testing.T) {
+	proc := t.TempDir()
+	for pid, cgroup := range map[string]string{
+		"1": "11:memory:/docker/0123abcd\n", "2": "0::/../docker-0123abcd.scope\n", "3": "0::/user.slice\n",
+	} {
+		if err := os.Mkdir(filepath.Join(proc, pid), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(proc, pid, "cgroup"), []byte(cgroup), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for pid, want := range map[int]bool{1: true, 2: true, 3: false, 4: false} {
+		if got := inContainer(proc, pid, "0123abcd"); got != want {
+			t.Errorf("process %d: %v, want %v", pid, got, want)
+		}
 	}
 }

@@ -14,8 +14,9 @@ import (
 // of the engine's host, where we have no process. So the signal is sent from inside: a short-lived helper container joins
 // the container's pid namespace, finds every process that carries the exec's marker in its environment, and kills them
 // and their descendants. A program that wiped its environment escapes that; if the engine still reports the exec
-// as running afterwards, a second helper in the engine host's pid namespace kills the pid that inspect gave. Kill returns
-// nil only when the engine confirms the end.
+// as running afterwards, a second helper in the engine host's pid namespace kills the pid that inspect gave, if that is
+// still a process of the container: an engine that missed an end goes on naming a pid that may be anybody's by now. Kill
+// returns nil only when the engine confirms the end.
 func (s *session) Kill(ctx context.Context) error {
 	if s.killImage == "" {
 		return &Error{Op: "kill exec", Object: s.id, Kind: ErrUnsupported, Text: "it was not started as killable"}
@@ -44,7 +45,7 @@ func (e *Engine) killExec(ctx context.Context, execID, containerID, marker, imag
 	if !state.Running {
 		return nil
 	}
-	outside := helperSpec(image, target, "host", "kill", "--pid", strconv.Itoa(state.Pid))
+	outside := helperSpec(image, target, "host", "kill", "--pid", strconv.Itoa(state.Pid), "--container", target.ID)
 	helperErr = errors.Join(helperErr, e.runHelper(ctx, outside))
 	if state, err = e.settledExec(ctx, execID); err == nil && state.Running {
 		return errors.Join(&Error{Op: op, Object: containerID, Kind: ErrInternal, Text: fmt.Sprintf("process %d survived", state.Pid)}, helperErr)

@@ -77,9 +77,7 @@ func TestPods(t *testing.T) {
 		} {
 			t.Run(strings.ReplaceAll(name, " ", "-"), func(t *testing.T) {
 				t.Parallel()
-				inner := *c //nolint:govet // the copy is read only, but for t
-				inner.t = t
-				test(t, &inner)
+				test(t, c.in(t))
 			})
 		}
 	})
@@ -92,18 +90,39 @@ func TestMorePods(t *testing.T) {
 		for name, test := range map[string]func(*testing.T, *cluster){
 			"names": testNames, "dns": testDNS, "host-namespaces": testHostNamespaces, "claim": testClaim,
 			"force": testForceDelete, "starting": testDeleteWhileStarting, "gate": testReadinessGate, "restart-policy": testOnFailure,
-			"image-update": testImageUpdate, "grace": testGrace, "guaranteed": testGuaranteed, "tcp-probe": testTCPProbe,
+			"image-update": testImageUpdate, "guaranteed": testGuaranteed, "tcp-probe": testTCPProbe,
 			"exec-probe-timeout": testExecProbeTimeout, "post-start-fails": testPostStartFails, "evict": testEvict,
 			"resize": testResize, "size-limit": testSizeLimit, "start-over": testStartOver, "fields": testEnvFile,
 		} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
-				inner := *c //nolint:govet // the copy is read only, but for t
-				inner.t = t
-				test(t, &inner)
+				test(t, c.in(t))
 			})
 		}
 	})
+}
+
+// in is the cluster for a test within the test.
+func (c *cluster) in(t *testing.T) *cluster {
+	inner := *c
+	inner.t = t
+	return &inner
+}
+
+// untilExec waits until a command in a container prints want.
+func (c *cluster) untilExec(pod, container, want string, command ...string) {
+	c.t.Helper()
+	deadline := time.Now().Add(patience)
+	for {
+		got := c.exec(pod, container, command...)
+		if strings.Contains(got, want) {
+			return
+		}
+		if time.Now().After(deadline) {
+			c.t.Fatalf("%v in container %s of pod %s prints no %q:\n%s", command, container, pod, want, got)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
 }
 
 func (c *cluster) untilEvent(pod, text string) {

@@ -47,17 +47,6 @@ func testDeleteWhileStarting(t *testing.T, c *cluster) {
 	}
 }
 
-func testGrace(t *testing.T, c *cluster) {
-	c.pod("deaf", func(p *v1.Pod) { main(p).Command = []string{"/bin/sleep", "1000"} })
-	c.until("deaf", "ready", patience, ready)
-	start := time.Now()
-	c.remove("deaf", 4)
-	c.until("deaf", "gone", patience, gone)
-	if took := time.Since(start); took < 3*time.Second || took > 12*time.Second {
-		t.Errorf("a grace of 4s took %v", took)
-	}
-}
-
 // TestKilledAtAnyStep ends the agent at random moments of a pod's start and deletion.
 func TestKilledAtAnyStep(t *testing.T) {
 	c := newCluster(t)

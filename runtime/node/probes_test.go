@@ -58,16 +58,27 @@ func testTCPProbe(t *testing.T, c *cluster) {
 }
 
 func testExecProbeTimeout(t *testing.T, c *cluster) {
+	probe := func(command ...string) *v1.Probe {
+		return &v1.Probe{PeriodSeconds: 2, TimeoutSeconds: 1, FailureThreshold: 1, SuccessThreshold: 1,
+			ProbeHandler: v1.ProbeHandler{Exec: &v1.ExecAction{Command: command}}}
+	}
 	c.pod("slow", func(p *v1.Pod) {
-		main(p).ReadinessProbe = &v1.Probe{PeriodSeconds: 2, TimeoutSeconds: 1, FailureThreshold: 1, SuccessThreshold: 1,
-			ProbeHandler: v1.ProbeHandler{Exec: &v1.ExecAction{Command: []string{"/bin/sleep", "77"}}}}
+		main(p).ReadinessProbe = probe("/bin/sh", "-c", "sleep 77 & sleep 77")
+		// Without the mark that skiff puts into its environment, a command is found by the engine's word for it.
+		bare := c.container("bare", forever)
+		bare.ReadinessProbe = probe("/bin/env", "-i", "/bin/sleep", "77")
+		p.Spec.Containers = append(p.Spec.Containers, bare)
 	})
-	c.untilEvent("slow", "Readiness probe failed: command timed out")
-	deadline := time.Now().Add(20 * time.Second)
-	for strings.Count(c.exec("slow", "main", "ps"), "sleep 77") > 1 {
-		if time.Now().After(deadline) {
-			t.Fatal("timed out probes go on running")
+	c.untilEvent("slow", `Readiness probe failed: command timed out: ["/bin/sh"`)
+	c.untilEvent("slow", `Readiness probe failed: command timed out: ["/bin/env"`)
+	// One run at a time, and the dead are gone.
+	for container, atMost := range map[string]int{"main": 4, "bare": 1} {
+		deadline := time.Now().Add(patience)
+		for strings.Count(c.exec("slow", container, "ps"), "sleep 77") > atMost {
+			if time.Now().After(deadline) {
+				t.Fatalf("timed out probes go on running in %s:\n%s", container, c.exec("slow", container, "ps"))
+			}
+			time.Sleep(200 * time.Millisecond)
 		}
-		time.Sleep(200 * time.Millisecond)
 	}
 }

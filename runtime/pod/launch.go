@@ -64,6 +64,8 @@ func (w *Worker) jobFor(op plan.Op) job {
 		return w.startContainer(op)
 	case plan.PostStart:
 		return w.postStart(op)
+	case plan.PreStop:
+		return w.preStopSidecar(op)
 	case plan.ResizeContainer:
 		return w.resizeContainer(op)
 	case plan.StopContainer:

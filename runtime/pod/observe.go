@@ -269,14 +269,15 @@ func (w *Worker) Resync(existing []docker.ContainerSummary) {
 		if !w.observed {
 			return
 		}
+		// What isn't listed may have been made since the list was: only an inspection tells.
 		for id, s := range w.sandboxes {
-			if !there.Has(id) && s.State != plan.Gone && s.Created.Before(time.Now().Add(-time.Second)) {
-				w.vanish(id)
+			if !there.Has(id) && s.State != plan.Gone {
+				w.reinspect(id)
 			}
 		}
 		for id, c := range w.containers {
-			if !there.Has(id) && c.State != plan.Gone && c.Created.Before(time.Now().Add(-time.Second)) {
-				w.vanish(id)
+			if !there.Has(id) && c.State != plan.Gone {
+				w.reinspect(id)
 			}
 		}
 	})

@@ -38,8 +38,9 @@ func (w *Worker) stopContainer(op plan.Op) job {
 		w.containerEvent(op.Container, v1.EventTypeNormal, "Killing", text)
 	}
 	ips := w.podIPs()
+	hooked := c != nil && c.Lifecycle != nil && c.Lifecycle.PreStop != nil && !op.Quiet && !w.preStopped[op.ID]
 	return func(ctx context.Context) (func(), error) {
-		if c != nil && c.Lifecycle != nil && c.Lifecycle.PreStop != nil && !op.Quiet && time.Until(op.Deadline) > 0 {
+		if hooked && time.Until(op.Deadline) > 0 {
 			w.preStop(ctx, pod, c, op, ips)
 		}
 		grace := time.Until(op.Deadline)
@@ -85,6 +86,17 @@ func (w *Worker) preStop(ctx context.Context, pod *v1.Pod, c *v1.Container, op p
 	if err := w.runHook(ctx, pod, c, op.ID, c.Lifecycle.PreStop, ips); err != nil {
 		w.cfg.Recorder.Event(reference(pod, fieldPath(pod, c.Name)), v1.EventTypeWarning, "FailedPreStopHook", "PreStopHook failed")
 		w.cfg.Logger.Info("preStop hook failed", "pod", pod.Namespace+"/"+pod.Name, "container", c.Name, "error", err)
+	}
+}
+
+// preStopSidecar runs the hook of a sidecar before its turn to stop comes.
+func (w *Worker) preStopSidecar(op plan.Op) job {
+	pod, c, ips := w.pod, containerSpec(w.pod, op.Container), w.podIPs()
+	return func(ctx context.Context) (func(), error) {
+		if c != nil && c.Lifecycle != nil && c.Lifecycle.PreStop != nil {
+			w.preStop(ctx, pod, c, op, ips)
+		}
+		return func() { w.preStopped[op.ID] = true }, nil
 	}
 }
 

@@ -50,6 +50,7 @@ type Worker struct {
 	probes     map[string]plan.Probes
 	probers    map[proberKey]context.CancelFunc
 	hooks      map[string]plan.Hook
+	preStopped map[string]bool             // sidecars whose preStop hook is over
 	resources  map[string]docker.Resources // what running containers have
 	again      map[string]bool             // containers that are stopped to be started anew
 	faults     map[plan.Key]plan.Fault
@@ -99,7 +100,7 @@ func Start(ctx context.Context, cfg *Config, pod *v1.Pod, existing []docker.Cont
 		cfg: cfg, ctx: ctx, cancel: cancel, done: make(chan struct{}), wake: make(chan struct{}, 1),
 		pod: pod.DeepCopy(), gone: gone,
 		sandboxes: map[string]*plan.Sandbox{}, containers: map[string]*plan.Container{}, images: map[string]ensured{},
-		probes: map[string]plan.Probes{}, probers: map[proberKey]context.CancelFunc{}, hooks: map[string]plan.Hook{}, resources: map[string]docker.Resources{},
+		probes: map[string]plan.Probes{}, probers: map[proberKey]context.CancelFunc{}, hooks: map[string]plan.Hook{}, preStopped: map[string]bool{}, resources: map[string]docker.Resources{},
 		again: map[string]bool{}, faults: map[plan.Key]plan.Fault{}, flights: map[plan.Key]*flight{},
 		inspecting: map[string]bool{}, mountpoints: map[string]string{}, tokens: map[string]token{},
 	}

@@ -151,6 +151,8 @@ type Facts struct {
 	Images map[string]Image
 	Probes map[string]Probes // by container id
 	Hooks  map[string]Hook   // by container id
+	// PreStopped holds ids of sidecars whose preStop hook is over.
+	PreStopped map[string]bool
 	// RestartAfter holds ids of containers that are being stopped only to be started anew, whatever the restart policy.
 	RestartAfter map[string]bool
 	Faults       map[Key]Fault

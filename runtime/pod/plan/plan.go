@@ -20,6 +20,7 @@ const (
 	CreateContainer Kind = "create"
 	StartContainer  Kind = "start"
 	PostStart       Kind = "post-start"
+	PreStop         Kind = "pre-stop"
 	ResizeContainer Kind = "resize"
 	StopContainer   Kind = "stop"
 	RemoveContainer Kind = "remove"
@@ -44,7 +45,7 @@ type Op struct {
 	Attempt        int
 	Sandbox        string // id of the sandbox a container joins
 	SandboxAttempt int
-	Deadline       time.Time     // of a stop: when it has to be down
+	Deadline       time.Time     // of a stop or its hook: when it has to be down
 	Backoff        time.Duration // of a creation: the delay to remember
 	// Quiet stops without preStop hook and events: nobody is left to see them.
 	Quiet bool
@@ -60,7 +61,7 @@ func (o Op) Key() Key {
 		return Key{o.Kind, fmt.Sprintf("%s/%d", o.Container, o.Attempt)}
 	case CreateSandbox:
 		return Key{o.Kind, fmt.Sprint(o.Attempt)}
-	case StartSandbox, PrepareSandbox, RemoveSandbox, StartContainer, PostStart, ResizeContainer, StopContainer, RemoveContainer:
+	case StartSandbox, PrepareSandbox, RemoveSandbox, StartContainer, PostStart, PreStop, ResizeContainer, StopContainer, RemoveContainer:
 		return Key{o.Kind, o.ID}
 	}
 	return Key{Kind: o.Kind}

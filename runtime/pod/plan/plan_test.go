@@ -62,6 +62,10 @@ func TestPlans(t *testing.T) {
 	withSidecars := newPod(func(p *v1.Pod) {
 		p.Spec.InitContainers = []v1.Container{{Name: "s1", Image: "app", RestartPolicy: &sidecar}, {Name: "s2", Image: "app", RestartPolicy: &sidecar}}
 	})
+	withHooks := withSidecars.DeepCopy()
+	for i := range withHooks.Spec.InitContainers {
+		withHooks.Spec.InitContainers[i].Lifecycle = &v1.Lifecycle{PreStop: &v1.LifecycleHandler{}}
+	}
 	deleted := func(p *v1.Pod) *v1.Pod {
 		p = p.DeepCopy()
 		at, grace := metav1.NewTime(noon.Add(20*time.Second)), int64(30)
@@ -200,6 +204,32 @@ func TestPlans(t *testing.T) {
 			up(f)
 			f.Containers = []Container{container("s1", 0, Running, nil), container("main", 0, Running, nil), container("s2", 0, Running, nil)}
 		}), `stop main (main0): the pod is being deleted`},
+		{"sidecars' preStop hooks run while they wait for their turn", newFacts(deleted(withHooks), func(f *Facts) {
+			up(f)
+			f.Containers = []Container{container("s1", 0, Running, nil), container("main", 0, Running, nil), container("s2", 0, Running, nil)}
+		}), `
+			stop main (main0): the pod is being deleted
+			pre-stop s2 (s20): the pod goes down
+			pre-stop s1 (s10): the pod goes down`},
+		{"a sidecar's turn waits for its hook", newFacts(deleted(withHooks), func(f *Facts) {
+			up(f)
+			f.Containers = []Container{container("s1", 0, Running, nil), container("s2", 0, Running, nil)}
+			f.InFlight = map[Key]InFlight{{PreStop, "s20"}: {}}
+			f.PreStopped = map[string]bool{"s10": true}
+		}), ``},
+		{"a sidecar whose hook is over stops in its turn", newFacts(deleted(withHooks), func(f *Facts) {
+			up(f)
+			f.Containers = []Container{container("s1", 0, Running, nil), container("s2", 0, Running, nil)}
+			f.PreStopped = map[string]bool{"s10": true, "s20": true}
+		}), `stop s2 (s20): the pod is being deleted`},
+		{"past the deadline no sidecar waits for its turn", newFacts(deleted(withHooks), func(f *Facts) {
+			up(f)
+			f.Now = noon.Add(time.Hour)
+			f.Containers = []Container{container("s1", 0, Running, nil), container("main", 0, Running, nil), container("s2", 0, Running, nil)}
+			f.InFlight = map[Key]InFlight{{StopContainer, "main0"}: {}}
+		}), `
+			stop s1 (s10): the pod is being deleted
+			stop s2 (s20): the pod is being deleted`},
 		{"a stopped pod gives up everything, then its name", newFacts(deleted(newPod(nil)), func(f *Facts) {
 			up(f)
 			f.Containers = []Container{container("main", 0, Exited, nil)}

@@ -33,13 +33,16 @@ func newWorld(t *rapid.T) *world {
 			c := v1.Container{Name: fmt.Sprintf("i%d", i), Image: "app"}
 			if rapid.Bool().Draw(t, "sidecar") {
 				c.RestartPolicy = &always
+				if rapid.Bool().Draw(t, "hook") {
+					c.Lifecycle = &v1.Lifecycle{PreStop: &v1.LifecycleHandler{}}
+				}
 			}
 			p.Spec.InitContainers = append(p.Spec.InitContainers, c)
 		}
 	})
 	return &world{t: t, f: &Facts{
 		Now: noon, Pod: pod, Images: map[string]Image{}, Probes: map[string]Probes{}, Hooks: map[string]Hook{},
-		Faults: map[Key]Fault{}, InFlight: map[Key]InFlight{},
+		Faults: map[Key]Fault{}, InFlight: map[Key]InFlight{}, PreStopped: map[string]bool{},
 	}}
 }
 
@@ -120,6 +123,8 @@ func (w *world) apply(op Op) {
 		w.exit(op.ID, 143)
 	case RemoveContainer:
 		w.find(op.ID).State = Gone
+	case PreStop:
+		f.PreStopped[op.ID] = true
 	case AwaitEndpoints:
 		f.EndpointsGone = true
 	case RemoveVolumes:

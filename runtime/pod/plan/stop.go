@@ -2,8 +2,10 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
+	v1 "k8s.io/api/core/v1"
 	podutil "k8s.io/kubernetes/pkg/api/v1/pod"
 )
 
@@ -126,34 +128,52 @@ func (p *planner) settling() bool {
 }
 
 // stopAll plans the stop of every running container: the regular and ephemeral ones together, then the sidecars, the last
-// one first. It reports whether all are down.
+// one first. As with kubelet, the sidecars' preStop hooks run while they wait for their turn, and one whose turn doesn't
+// come before the deadline waits no longer. It reports whether all are down.
 func (p *planner) stopAll(deadline time.Time, quiet bool, reason, cause string) bool {
-	sidecars := map[string]int{}
-	for i := range p.spec.InitContainers {
-		if podutil.IsRestartableInitContainer(&p.spec.InitContainers[i]) {
-			sidecars[p.spec.InitContainers[i].Name] = i + 1
+	running := p.f.running()
+	late := !p.f.Now.Before(deadline)
+	var inTurn []*Container
+	for _, c := range running {
+		if p.sidecar(c.Name) >= 0 && !late {
+			inTurn = append(inTurn, c)
+			continue
 		}
-	}
-	stop := func(c *Container) {
 		p.do(Op{
 			Kind: StopContainer, Container: c.Name, ID: c.ID, Deadline: deadline, Quiet: quiet,
 			Reason: reason, Cause: cause,
 		})
 	}
-	var last *Container
-	regular := false
-	for _, c := range p.f.running() {
-		if at := sidecars[c.Name]; at == 0 {
-			regular = true
-			stop(c)
-		} else if last == nil || at > sidecars[last.Name] {
-			last = c
+	slices.SortStableFunc(inTurn, func(a, b *Container) int { return p.sidecar(b.Name) - p.sidecar(a.Name) })
+	for i, c := range inTurn {
+		hooked := quiet || p.preStop(c, deadline)
+		if first := i == 0 && len(inTurn) == len(running); first && hooked {
+			p.do(Op{
+				Kind: StopContainer, Container: c.Name, ID: c.ID, Deadline: deadline, Quiet: quiet,
+				Reason: reason, Cause: cause,
+			})
 		}
+		p.wake(deadline)
 	}
-	if !regular && last != nil {
-		stop(last)
+	return len(running) == 0
+}
+
+// sidecar is the place of a restartable init container in the pod, -1 for all others.
+func (p *planner) sidecar(name string) int {
+	return slices.IndexFunc(p.spec.InitContainers, func(c v1.Container) bool {
+		return c.Name == name && podutil.IsRestartableInitContainer(&c)
+	})
+}
+
+// preStop plans the hook of a sidecar that waits for its turn and reports whether it is over. The others' hooks are a part
+// of their stop.
+func (p *planner) preStop(c *Container, deadline time.Time) bool {
+	spec := &p.spec.InitContainers[p.sidecar(c.Name)]
+	if spec.Lifecycle == nil || spec.Lifecycle.PreStop == nil || p.f.PreStopped[c.ID] {
+		return true
 	}
-	return !regular && last == nil
+	p.do(Op{Kind: PreStop, Container: c.Name, ID: c.ID, Deadline: deadline, Cause: "the pod goes down"})
+	return false
 }
 
 func (p *planner) removeSandboxes(cause string) bool {
