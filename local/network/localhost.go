@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"path/filepath"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -18,6 +19,7 @@ import (
 	"skiff.local/skiff/local/network/ingress"
 	"skiff.local/skiff/local/network/listen"
 	"skiff.local/skiff/local/network/relayproto"
+	"skiff.local/skiff/local/profile"
 )
 
 // localhost brings node ports, LoadBalancers and host ports to this machine.
@@ -61,7 +63,7 @@ func newLocalhost(ctx context.Context, n *Network, c Cluster) *localhost {
 	}
 	l.ingress = ingress.New(ingress.Config{
 		Client: client, Informers: c.Informers, Recorder: recorder, Services: n.program, Backends: n.program.backends,
-		Dial: n.dialCluster, Bind: n.cfg.Bind, Ports: n.cfg.IngressPorts, Authority: n.authority(),
+		Pod: n.program.pod, Dial: n.dialCluster, Bind: n.cfg.Bind, Ports: n.cfg.IngressPorts, Authority: n.authority(),
 		AccessLog: l.accessLog(), Changed: changed, Logger: n.log,
 	})
 	if c.CRDs != nil {
@@ -85,7 +87,7 @@ func (l *localhost) accessLog() io.Writer {
 	if cfg.IngressLog != nil || cfg.Home == "" {
 		return cfg.IngressLog
 	}
-	l.log = ingress.NewRotatedLog(cfg.Home)
+	l.log = ingress.NewRotatedLog(filepath.Join(cfg.Home, profile.IngressLogFile))
 	return l.log
 }
 

@@ -53,7 +53,7 @@ type Config struct {
 	ForceRelay bool
 	// IngressPorts are where Ingresses are served; ingress.DefaultPorts when zero.
 	IngressPorts ingress.Ports
-	// IngressLog takes a line per request to an Ingress; when nil, it is the file ingress.LogFile in Home.
+	// IngressLog takes a line per request to an Ingress; when nil, it is profile.IngressLogFile in Home.
 	IngressLog io.Writer
 	Logger     *slog.Logger
 }

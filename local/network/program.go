@@ -386,6 +386,22 @@ func (p *program) backends(key relayproto.Key, port uint16) []netip.AddrPort {
 	return nil
 }
 
+// pod is the name of the pod behind an endpoint of a Service.
+func (p *program) pod(key relayproto.Key, addr netip.Addr) string {
+	text := addr.String()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, slice := range p.slices[key] {
+		for i := range slice.Endpoints {
+			e := &slice.Endpoints[i]
+			if e.TargetRef != nil && e.TargetRef.Kind == "Pod" && slices.Contains(e.Addresses, text) {
+				return e.TargetRef.Name
+			}
+		}
+	}
+	return ""
+}
+
 func (p *program) findLocked(host string) *view {
 	if ip, err := netip.ParseAddr(host); err == nil {
 		if !ServiceRange(p.network.cfg.Subnet).Contains(ip) {

@@ -107,6 +107,13 @@ func (p *Profile) PKIDir() string { return filepath.Join(p.Dir, "pki") }
 // LogPath is the daemon's log.
 func (p *Profile) LogPath() string { return filepath.Join(p.Dir, "daemon.log") }
 
+// IngressLogFile is the access log of Ingresses and Gateways in the profile's folder. With the suffix ".1" it is the part
+// before.
+const IngressLogFile = "ingress.log"
+
+// IngressLogPath is the access log.
+func (p *Profile) IngressLogPath() string { return filepath.Join(p.Dir, IngressLogFile) }
+
 // KubeconfigPath is a complete kubeconfig for this cluster alone.
 func (p *Profile) KubeconfigPath() string { return filepath.Join(p.Dir, "kubeconfig") }
 

@@ -4,6 +4,7 @@ package logs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"regexp"
 	"time"
@@ -41,6 +42,8 @@ type options struct {
 	tail          int64
 	limitBytes    int64
 	grep, exclude string
+	ingress       bool
+	host          string
 
 	show, hide *regexp.Regexp
 	containers *regexp.Regexp
@@ -51,7 +54,8 @@ const example = `  skiff logs                        every pod of the namespace
   skiff logs web-0
   skiff logs '^web-.*' -c 'app|sidecar'
   skiff logs -f -l app=web --since 10m --grep 'error|panic'
-  skiff logs --previous web-0`
+  skiff logs --previous web-0
+  skiff logs --ingress -f --host shop.localhost`
 
 // Verb returns the verb, for mounting beside kubectl's.
 func Verb(e *env.Env) kube.Verb {
@@ -69,12 +73,28 @@ func newCmd(e *env.Env, f cmdutil.Factory) *cobra.Command {
 regular expression, or all of the namespace. Lines of several pods are merged by time and told apart by colour.
 
 With -f the lines are followed through restarts, and pods that appear later are followed too. Lines that are JSON objects
-are shown as text on a terminal; --raw leaves them as they are.`,
+are shown as text on a terminal; --raw leaves them as they are.
+
+With --ingress the requests to Ingresses and Gateways are shown instead: time, client, method, host, path, protocol, status,
+bytes, duration, Service and pod.`,
 		Example:           example,
 		ValidArgsFunction: utilcomp.PodResourceNameCompletionFunc(f),
 		RunE: func(c *cobra.Command, args []string) error {
 			ctx, stop := env.Interruptible(c.Context())
 			defer stop()
+			if o.ingress {
+				p, err := e.Profile()
+				if err != nil {
+					return err
+				}
+				if err := o.compile(); err != nil {
+					return err
+				}
+				return o.showRequests(ctx, p.IngressLogPath(), args)
+			}
+			if o.host != "" {
+				return exit.With(exit.Usage, errors.New("--host chooses among requests"), "use it with --ingress")
+			}
 			return o.run(ctx, args)
 		},
 	}
@@ -93,6 +113,8 @@ are shown as text on a terminal; --raw leaves them as they are.`,
 	l.Int64Var(&o.limitBytes, "limit-bytes", 0, "At most this many bytes of each container")
 	l.StringVar(&o.grep, "grep", "", "Only lines that match this regular expression")
 	l.StringVar(&o.exclude, "exclude", "", "No lines that match this regular expression")
+	l.BoolVar(&o.ingress, "ingress", false, "Show the requests to Ingresses and Gateways")
+	l.StringVar(&o.host, "host", "", "With --ingress: only requests to this host")
 	// What kubectl's verb needs these for happens by itself.
 	l.Bool("all-containers", true, "")
 	l.Bool("ignore-errors", false, "")
@@ -170,12 +192,20 @@ func (o *options) request(container string, tail int64, stamped bool) (*corev1.P
 		r.SinceSeconds = &seconds
 	}
 	if o.sinceTime != "" {
-		at, err := time.Parse(time.RFC3339, o.sinceTime)
+		at, err := o.parseSinceTime()
 		if err != nil {
-			return nil, exit.With(exit.Usage, fmt.Errorf("--since-time: %w", err), "write it as 2026-01-31T12:00:00Z")
+			return nil, err
 		}
 		t := metav1.NewTime(at)
 		r.SinceTime = &t
 	}
 	return r, nil
+}
+
+func (o *options) parseSinceTime() (time.Time, error) {
+	at, err := time.Parse(time.RFC3339, o.sinceTime)
+	if err != nil {
+		return at, exit.With(exit.Usage, fmt.Errorf("--since-time: %w", err), "write it as 2026-01-31T12:00:00Z")
+	}
+	return at, nil
 }

@@ -37,7 +37,9 @@ type Config struct {
 	Services  Services
 	// Backends are a Service port's endpoints, the ones to use now.
 	Backends func(key relayproto.Key, port uint16) []netip.AddrPort
-	Dial     Dial
+	// Pod is the name of the pod behind an endpoint, "" when there is none; nil when nobody knows.
+	Pod  func(service relayproto.Key, addr netip.Addr) string
+	Dial Dial
 	// Bind are the addresses to listen on; Ports the ports, DefaultPorts when zero.
 	Bind  []netip.Addr
 	Ports Ports
@@ -68,7 +70,7 @@ type Controller struct {
 // New returns a controller; Run makes it work.
 func New(cfg Config) *Controller {
 	c := &Controller{cfg: cfg, wake: make(chan struct{}, 1), told: map[types.UID]map[string]bool{}}
-	c.proxy = newProxy(newPool(cfg.Dial, cfg.Backends), &accessLog{w: cfg.AccessLog})
+	c.proxy = newProxy(newPool(cfg.Dial, cfg.Backends), &accessLog{pod: cfg.Pod, w: cfg.AccessLog})
 	c.server = newServer(c)
 	return c
 }

@@ -3,12 +3,8 @@ package ingress
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 	"sync"
 )
-
-// LogFile is the access log's name in a profile's folder; with the suffix ".1" it is the part before.
-const LogFile = "ingress.log"
 
 // maxLog is when a new part begins; chosen, some fifty thousand requests.
 const maxLog = 8 << 20
@@ -22,8 +18,8 @@ type RotatedLog struct {
 	size int64    // guarded by mu
 }
 
-// NewRotatedLog returns a log in a folder.
-func NewRotatedLog(dir string) *RotatedLog { return &RotatedLog{path: filepath.Join(dir, LogFile)} }
+// NewRotatedLog returns a log in a file; with the suffix ".1" it is the part before.
+func NewRotatedLog(path string) *RotatedLog { return &RotatedLog{path: path} }
 
 // Write appends to the log.
 func (l *RotatedLog) Write(p []byte) (int, error) {

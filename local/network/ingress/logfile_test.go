@@ -8,8 +8,8 @@ import (
 )
 
 func TestTheAccessLogStaysBounded(t *testing.T) {
-	dir := t.TempDir()
-	l := NewRotatedLog(dir)
+	path := filepath.Join(t.TempDir(), "ingress.log")
+	l := NewRotatedLog(path)
 	line := bytes.Repeat([]byte("x"), 1<<20)
 	for range 2*maxLog/len(line) + 3 {
 		if _, err := l.Write(line); err != nil {
@@ -19,19 +19,19 @@ func TestTheAccessLogStaysBounded(t *testing.T) {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{LogFile, LogFile + ".1"} {
-		info, err := os.Stat(filepath.Join(dir, name))
+	for _, name := range []string{path, path + ".1"} {
+		info, err := os.Stat(name)
 		if err != nil || info.Size() > maxLog {
 			t.Errorf("%s: %v, %v", name, info, err)
 		}
 	}
-	if l = NewRotatedLog(dir); l != nil {
+	if l = NewRotatedLog(path); l != nil {
 		if _, err := l.Write([]byte("more\n")); err != nil {
 			t.Fatal(err)
 		}
 		l.Close()
 	}
-	if body, err := os.ReadFile(filepath.Join(dir, LogFile)); err != nil || !bytes.HasSuffix(body, []byte("xmore\n")) {
+	if body, err := os.ReadFile(path); err != nil || !bytes.HasSuffix(body, []byte("xmore\n")) {
 		t.Errorf("a log that is opened again does not go on: %v", err)
 	}
 }
