@@ -47,7 +47,7 @@ func (r Reference) Familiar() string { return reference.FamiliarString(r.named) 
 const maxSuggestions = 3
 
 // Suggest names the local images that somebody who wrote ref probably meant: other tags of the same repository first,
-// then repositories of nearly the same name, newest first.
+// then repositories of nearly the same name, newest first. The helper that skiff itself carries is nothing to run.
 func Suggest(ref Reference, local []docker.ImageInfo) []string {
 	type candidate struct {
 		name     string
@@ -63,7 +63,7 @@ func Suggest(ref Reference, local []docker.ImageInfo) []string {
 	for _, img := range local {
 		for _, tag := range img.Tags {
 			other, err := Parse(tag)
-			if err != nil || other.String() == ref.String() {
+			if err != nil || other.String() == ref.String() || other.Repository == NodeRepository {
 				continue
 			}
 			// Another tag is nearest; each wrong letter counts, and so does another place.
