@@ -62,6 +62,9 @@ func (d *daemon) stopContainers(ctx context.Context, now bool) error {
 		}
 		var group errgroup.Group
 		group.SetLimit(parallelStops)
+		if role == docker.RoleSandbox {
+			group.SetLimit(docker.DetachParallel)
+		}
 		for _, c := range containers {
 			group.Go(func() error {
 				grace := stopGrace

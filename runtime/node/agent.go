@@ -172,7 +172,7 @@ func (a *Agent) share(info *docker.EngineInfo) *pod.Config {
 	return &pod.Config{
 		Engine: a.cfg.Engine, Objects: a.objects, Client: a.cfg.Client, Recorder: a.cfg.Recorder, Dial: a.cfg.Dial,
 		Images: &images{manager: image.NewManager(image.Config{Engine: a.cfg.Engine, Host: a.cfg.HostCredentials}), objects: a.objects},
-		Starts: pod.NewSlots(a.cfg.Parallel), Removals: pod.NewSlots(a.cfg.Parallel),
+		Starts: pod.NewSlots(a.cfg.Parallel), Removals: pod.NewSlots(a.cfg.Parallel), Detachments: pod.NewSlots(docker.DetachParallel),
 		HostIPs: hostIPs, EndpointsSettled: a.cfg.EndpointsSettled, Isolate: a.cfg.Isolate, Logger: a.cfg.Logger,
 		Spec: spec.Config{
 			Profile: a.cfg.Profile, Network: a.cfg.Network, NodeImage: a.cfg.NodeImage, ClusterDNS: a.cfg.ClusterDNS,

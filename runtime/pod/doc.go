@@ -92,8 +92,9 @@ type Config struct {
 	// container starts before. Nil: there are none.
 	Isolate func(ctx context.Context, pod *v1.Pod, address netip.Addr)
 	Logger  *slog.Logger
-	// Starts and Removals bound how many of them the engine is asked for at a time, over all pods; nil for no bound.
-	Starts, Removals *Slots
+	// Starts, Removals and Detachments (the ends of sandboxes) bound how many of them the engine is asked for at a time, over
+	// all pods; nil for no bound.
+	Starts, Removals, Detachments *Slots
 
 	oom oomProbe
 }

@@ -225,9 +225,14 @@ func digest(ops []wire.Op) string {
 	return string(h.Sum(nil))
 }
 
+// quitPatience bounds what a pause process may take to leave by itself. Chosen; it takes milliseconds.
+const quitPatience = 2 * time.Second
+
 func (w *Worker) removeSandbox(op plan.Op) job {
 	var waste []wire.Op
-	if s := w.sandboxes[op.ID]; s != nil && s.State == plan.Running && w.verdict != nil && w.verdict.Immediate {
+	s := w.sandboxes[op.ID]
+	running := s != nil && s.State == plan.Running
+	if running && w.verdict != nil && w.verdict.Immediate {
 		waste = w.scratch()
 	}
 	return func(ctx context.Context) (func(), error) {
@@ -236,11 +241,28 @@ func (w *Worker) removeSandbox(op plan.Op) job {
 				w.cfg.Logger.Warn("empty the volumes of an evicted pod", "pod", w.current.Load().Name, "error", err)
 			}
 		}
+		if err := w.cfg.Detachments.take(ctx, false); err != nil {
+			return nil, err
+		}
+		defer w.cfg.Detachments.give()
+		if running {
+			w.quit(ctx, op.ID)
+		}
 		// It has nothing to save: no grace.
 		if err := w.remove(ctx, op.ID); err != nil {
 			return nil, err
 		}
 		return func() { w.vanish(op.ID) }, nil
+	}
+}
+
+// quit has a pause process leave by itself and waits until the engine has taken note: that spares the engine the process that
+// delivers a signal. Where it fails the removal, which is forced, does all of it.
+func (w *Worker) quit(ctx context.Context, sandbox string) {
+	ctx, cancel := context.WithTimeout(ctx, quitPatience)
+	defer cancel()
+	if results, err := w.ask(ctx, sandbox, []wire.Op{{Kind: wire.Exit}}); err == nil && results[0].Err == "" {
+		_, _ = w.cfg.Engine.WaitContainer(ctx, sandbox, docker.WaitNotRunning)
 	}
 }
 
@@ -258,11 +280,7 @@ func (w *Worker) scratch() []wire.Op {
 
 // remove removes a container, whatever it does. One that is gone, or that somebody else is removing, is as good.
 func (w *Worker) remove(ctx context.Context, id string) error {
-	if err := w.cfg.Removals.take(ctx, false); err != nil {
-		return err
-	}
 	err := w.cfg.Engine.RemoveContainer(ctx, id, docker.RemoveOptions{Force: true, Volumes: true})
-	w.cfg.Removals.give()
 	if errors.Is(err, docker.ErrConflict) {
 		_, err = w.cfg.Engine.WaitContainer(ctx, id, docker.WaitRemoved)
 	}

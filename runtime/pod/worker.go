@@ -224,6 +224,7 @@ func (w *Worker) drain() {
 
 // step makes a plan from what is known and starts what it says.
 func (w *Worker) step() *plan.Plan {
+	w.refreshTokens(time.Now())
 	facts := w.facts(time.Now())
 	next := plan.Compute(facts)
 	if next.Verdict != nil && w.verdict == nil {
@@ -248,8 +249,8 @@ func (w *Worker) step() *plan.Plan {
 	w.watchUsage(&next)
 	w.showStatus(facts, &next)
 	w.explain(facts, &next)
-	if !next.Done && w.content != nil && !w.content.Refresh.IsZero() && !next.Terminal {
-		w.refreshAt(&next)
+	if w.content != nil && !w.content.Refresh.IsZero() && !next.Terminal && (next.Wake.IsZero() || w.content.Refresh.Before(next.Wake)) {
+		next.Wake = w.content.Refresh
 	}
 	return &next
 }
@@ -265,15 +266,11 @@ func (w *Worker) noteSandbox() {
 	w.sandboxFor.Store(&id)
 }
 
-// refreshAt wakes the worker when a token is due.
-func (w *Worker) refreshAt(next *plan.Plan) {
-	at := w.content.Refresh
-	if !time.Now().Before(at) {
-		w.stale = true
-		at = time.Now().Add(time.Minute) // if it fails
-		w.content.Refresh = at
+// refreshTokens has the content of the volumes collected anew when a token is due.
+func (w *Worker) refreshTokens(now time.Time) {
+	if w.content == nil || w.content.Refresh.IsZero() || now.Before(w.content.Refresh) {
+		return
 	}
-	if next.Wake.IsZero() || at.Before(next.Wake) {
-		next.Wake = at
-	}
+	w.stale = true
+	w.content.Refresh = now.Add(time.Minute) // if it fails
 }

@@ -68,7 +68,8 @@ func (in *MountInput) mount(i int, m *v1.VolumeMount, v *Volume) (docker.Mount, 
 	case v.HostPath != "":
 		out = docker.Mount{
 			Type: docker.MountBind, Source: path.Join(v.HostPath, subpath), Target: m.MountPath, Propagation: propagation(m),
-			CreateSource: v.HostPathType == v1.HostPathUnset || v.HostPathType == v1.HostPathDirectoryOrCreate,
+			CreateSource: v.HostPathType == v1.HostPathUnset || v.HostPathType == v1.HostPathDirectoryOrCreate ||
+				v.HostPathType == v1.HostPathDirectory && subpath != "", // a subPath that is missing is made, as in any volume
 		}
 	case subpath != "" && subpath != ".":
 		out = in.inside(v, subpath, m.MountPath)

@@ -57,6 +57,9 @@ func Clean(ctx context.Context, engine Engine, profile string) (Removed, error) 
 	for _, sandbox := range []bool{false, true} {
 		group, groupCtx := errgroup.WithContext(ctx)
 		group.SetLimit(parallelRemovals)
+		if sandbox {
+			group.SetLimit(docker.DetachParallel)
+		}
 		for _, c := range containers {
 			if (c.Labels[docker.LabelRole] == string(docker.RoleSandbox)) != sandbox {
 				continue

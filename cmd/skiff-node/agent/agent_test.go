@@ -4,6 +4,7 @@ package agent
 
 import (
 	"bytes"
+	"io"
 	"os"
 	"path/filepath"
 	"testing"
@@ -97,7 +98,7 @@ func TestARequestAfterATornOneIsAnswered(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	go Serve(r, outW)
+	go Serve(r, outW, func() { t.Error("nobody asked for the end") })
 	whole := wire.AppendRequest(nil, 5, []wire.Op{{Kind: wire.Stat, Path: "/"}})
 	if _, err := w.Write(whole[:len(whole)-3]); err != nil {
 		t.Fatal(err)
@@ -109,5 +110,27 @@ func TestARequestAfterATornOneIsAnswered(t *testing.T) {
 	got, err := wire.ReadResponse(outR, 6)
 	if err != nil || !bytes.Equal(got[0].Data, []byte(wire.IsDirectory)) {
 		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+func TestTheEndComesAfterTheAnswer(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	outR, outW, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	go Serve(r, outW, func() { _ = outW.Close() })
+	if _, err := w.Write(wire.AppendRequest(nil, 7, []wire.Op{{Kind: wire.Exit}})); err != nil {
+		t.Fatal(err)
+	}
+	got, err := wire.ReadResponse(outR, 7)
+	if err != nil || got[0].Err != "" {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	if rest, err := io.ReadAll(outR); err != nil || len(rest) > 0 {
+		t.Errorf("after the answer came %q, %v", rest, err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"slices"
 	"syscall"
 	"time"
 
@@ -16,8 +17,9 @@ import (
 // milliseconds, and the daemon waits longer than this before it asks again.
 const frameTimeout = 2 * time.Second
 
-// Serve answers requests until in ends. It is meant for its own goroutine.
-func Serve(in *os.File, out io.Writer) {
+// Serve answers requests until in ends; exit is called after the answer to one that asks for it. It is meant for its own
+// goroutine.
+func Serve(in *os.File, out io.Writer, exit func()) {
 	stream := pollable(in)
 	for {
 		_ = stream.SetReadDeadline(time.Time{})
@@ -25,6 +27,9 @@ func Serve(in *os.File, out io.Writer) {
 		switch {
 		case err == nil:
 			_, _ = out.Write(wire.AppendResponse(nil, id, runAll(ops)))
+			if slices.ContainsFunc(ops, func(op wire.Op) bool { return op.Kind == wire.Exit }) {
+				exit()
+			}
 		case errors.Is(err, wire.ErrCorrupt), errors.Is(err, os.ErrDeadlineExceeded):
 			// The node died while it wrote: drop what came and wait for the next request.
 		default:
@@ -79,6 +84,8 @@ func run(op *wire.Op, res *wire.Result) error {
 		return resolve(op, res)
 	case wire.Empty:
 		return empty(op)
+	case wire.Exit:
+		return nil // after the answer
 	}
 	return errors.ErrUnsupported
 }

@@ -51,6 +51,9 @@ const (
 	Resolve
 	// Empty removes everything below the directory Path, and nothing that a link in it points to.
 	Empty
+	// Exit ends the pause process once the request is answered. For the engine this is cheaper than a signal, which it has
+	// another process deliver.
+	Exit
 )
 
 // What Stat answers in Result.Data.
