@@ -7,8 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
@@ -21,12 +19,7 @@ import (
 const (
 	namespace = "default"
 	helloRef  = "skiff.local/hello:1.0"
-	// fleetSize and fleetParallel are the pods of the fleet and how many of them the bare engine is given at a time;
-	// the best of several widths counts.
-	fleetSize = 30
 )
-
-var fleetParallel = []int{4, 8, 16}
 
 func podSpec() corev1.PodSpec {
 	return corev1.PodSpec{
@@ -137,122 +130,4 @@ func (b *bench) barePod(ctx context.Context, ref, name string) (remove func(), e
 	join := docker.ContainerMode(sandbox)
 	_, err = run(docker.ContainerSpec{Name: name, Image: helloRef, Network: join, IPC: join})
 	return remove, err
-}
-
-// fleet compares thirty pods at once with the engine's own rate at the best parallelism.
-func (b *bench) fleet(ctx context.Context) error {
-	ref, err := image.EnsureNode(ctx, b.engine)
-	if err != nil {
-		return err
-	}
-	begin := time.Now()
-	if err := b.deploy(ctx, "fleet", fleetSize); err != nil {
-		return err
-	}
-	up := time.Since(begin)
-	begin = time.Now()
-	if err := b.remove(ctx, "fleet"); err != nil {
-		return err
-	}
-	down := time.Since(begin)
-
-	best, bestDown := time.Duration(0), time.Duration(0)
-	for _, width := range fleetParallel {
-		took, gone, err := b.bareFleet(ctx, ref, width)
-		if err != nil {
-			return err
-		}
-		if best == 0 || took < best {
-			best = took
-		}
-		if bestDown == 0 || gone < bestDown {
-			bestDown = gone
-		}
-	}
-	rate := func(d time.Duration) string { return fmt.Sprintf("%.1f pods/s", fleetSize/d.Seconds()) }
-	b.report.add(fmt.Sprintf("%d pods to Running", fleetSize), ms(up), rate(up))
-	b.report.add("the same engine calls, bare", ms(best), fmt.Sprintf("%s, the best of %v at a time", rate(best), fleetParallel))
-	b.report.add("skiff's rate ÷ the engine's", fmt.Sprintf("%.2f ×", best.Seconds()/up.Seconds()), "aim ≥ 0.9")
-	b.report.add(fmt.Sprintf("%d pods deleted", fleetSize), ms(down), "bare removal: "+ms(bestDown))
-	return nil
-}
-
-func (b *bench) bareFleet(ctx context.Context, ref string, width int) (up, down time.Duration, err error) {
-	removes := make([]func(), fleetSize)
-	begin := time.Now()
-	var group errgroup.Group
-	group.SetLimit(width)
-	for i := range fleetSize {
-		group.Go(func() (err error) {
-			removes[i], err = b.barePod(ctx, ref, fmt.Sprintf("bench-fleet-%d-%d", width, i))
-			return err
-		})
-	}
-	err = group.Wait()
-	up = time.Since(begin)
-	begin = time.Now()
-	var cleanup errgroup.Group
-	cleanup.SetLimit(width)
-	for _, remove := range removes {
-		cleanup.Go(func() error { remove(); return nil })
-	}
-	_ = cleanup.Wait()
-	return up, time.Since(begin), err
-}
-
-// deploy runs replicas of the demo and returns when all are Running.
-func (b *bench) deploy(ctx context.Context, name string, replicas int32) error {
-	labels := map[string]string{"app": name}
-	watcher, err := b.client.CoreV1().Pods(namespace).Watch(ctx, metav1.ListOptions{LabelSelector: "app=" + name})
-	if err != nil {
-		return err
-	}
-	defer watcher.Stop()
-	_, err = b.client.AppsV1().Deployments(namespace).Create(ctx, &appsv1.Deployment{
-		ObjectMeta: metav1.ObjectMeta{Name: name},
-		Spec: appsv1.DeploymentSpec{
-			Replicas: &replicas, Selector: &metav1.LabelSelector{MatchLabels: labels},
-			Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: podSpec()},
-		},
-	}, metav1.CreateOptions{})
-	if err != nil {
-		return err
-	}
-	running := map[string]bool{}
-	return await(ctx, watcher, func(_ watch.Event, pod *corev1.Pod) bool {
-		if pod.Status.Phase == corev1.PodRunning {
-			running[pod.Name] = true
-		}
-		return len(running) == int(replicas)
-	})
-}
-
-// remove deletes a deployment and returns when its last pod is gone.
-func (b *bench) remove(ctx context.Context, name string) error {
-	pods := b.client.CoreV1().Pods(namespace)
-	selector := metav1.ListOptions{LabelSelector: "app=" + name}
-	list, err := pods.List(ctx, selector)
-	if err != nil {
-		return err
-	}
-	left := map[string]bool{}
-	for _, p := range list.Items {
-		left[p.Name] = true
-	}
-	selector.ResourceVersion = list.ResourceVersion
-	watcher, err := pods.Watch(ctx, selector)
-	if err != nil {
-		return err
-	}
-	defer watcher.Stop()
-	err = b.client.AppsV1().Deployments(namespace).Delete(ctx, name, metav1.DeleteOptions{PropagationPolicy: ptr.To(metav1.DeletePropagationBackground)})
-	if err != nil {
-		return err
-	}
-	return await(ctx, watcher, func(e watch.Event, pod *corev1.Pod) bool {
-		if e.Type == watch.Deleted {
-			delete(left, pod.Name)
-		}
-		return len(left) == 0
-	})
 }
