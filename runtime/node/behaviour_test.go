@@ -9,6 +9,8 @@ import (
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"skiff.local/skiff/runtime/docker"
 )
 
 const patience = 40 * time.Second
@@ -57,6 +59,9 @@ func TestPods(t *testing.T) {
 	for _, s := range []*v1.Service{{
 		ObjectMeta: metav1.ObjectMeta{Name: "kubernetes", Namespace: "default"},
 		Spec:       v1.ServiceSpec{ClusterIP: "10.244.128.1", Ports: []v1.ServicePort{{Name: "https", Port: 443}}},
+	}, {
+		ObjectMeta: metav1.ObjectMeta{Name: "db", Namespace: "default"},
+		Spec:       v1.ServiceSpec{ClusterIP: "10.244.128.7", Ports: []v1.ServicePort{{Port: 5432}}},
 	}} {
 		if _, err := c.client.CoreV1().Services("default").Create(context.Background(), s, metav1.CreateOptions{}); err != nil {
 			t.Fatal(err)
@@ -69,7 +74,7 @@ func TestPods(t *testing.T) {
 	c.run()
 	t.Run("group", func(t *testing.T) {
 		for name, test := range map[string]func(*testing.T, *cluster){
-			"environment": testEnvironment, "volumes": testVolumes, "crash": testCrash, "init": testInit, "sidecar": testSidecar,
+			"environment": testEnvironment, "service links": testServiceLinks, "volumes": testVolumes, "crash": testCrash, "init": testInit, "sidecar": testSidecar,
 			"liveness": testLiveness, "readiness": testReadiness, "completion": testCompletion, "failure": testFailure,
 			"missing": testMissingConfigMap, "no image": testMissingImage, "security": testSecurity, "shared": testSharedNamespaces,
 			"hooks": testHooks, "start error": testStartError, "deadline": testDeadline, "ephemeral": testEphemeral,
@@ -123,6 +128,42 @@ func (c *cluster) untilExec(pod, container, want string, command ...string) {
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
+}
+
+// untilWhy waits until a pod's worker says that it waits for a reason.
+func (c *cluster) untilWhy(pod, reason string) {
+	c.t.Helper()
+	deadline := time.Now().Add(patience)
+	for {
+		why, _ := c.agent.Why("default", pod)
+		if len(why.Waits) > 0 && why.Waits[0].Reason == reason {
+			return
+		}
+		if time.Now().After(deadline) {
+			c.t.Fatalf("pod %s doesn't wait for %s: %+v", pod, reason, why)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// containerOf inspects the main container of a pod that was made for one restart.
+func (c *cluster) containerOf(pod string, attempt int) *docker.Container {
+	c.t.Helper()
+	list, err := c.engine.ListContainers(context.Background(), docker.ListOptions{Labels: map[string]string{docker.LabelProfile: c.profile}})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	for _, k := range list {
+		if id, ok := docker.ParseIdentity(k.Labels); ok && id.Pod == pod && id.Container == "main" && id.Attempt == attempt {
+			found, err := c.engine.InspectContainer(context.Background(), k.ID)
+			if err != nil {
+				c.t.Fatal(err)
+			}
+			return found
+		}
+	}
+	c.t.Fatalf("pod %s has no container of attempt %d", pod, attempt)
+	return nil
 }
 
 func (c *cluster) untilEvent(pod, text string) {

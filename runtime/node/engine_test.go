@@ -18,7 +18,7 @@ func newPrivateCluster(t *testing.T, opts privateengine.Options) (*cluster, *pri
 	private := privateengine.Start(t, opts)
 	engine := private.Connect()
 	const ref = "skiff.local/t-pod:busybox"
-	if err := importBusybox(engine, ref); err != nil {
+	if err := importBusybox(engine, ref, nil); err != nil {
 		t.Fatal(err)
 	}
 	return newClusterOn(t, engine, ref), private

@@ -27,7 +27,7 @@ func testEnvironment(t *testing.T, c *cluster) {
 	env = strings.ReplaceAll(env, "\x00", "\n") + "\n"
 	for _, want := range []string{
 		"A=1", "B=1-blue-$(A)-$(NONE)", "IP=" + p.Status.PodIP, "NODE=skiff", "APP=env", "PASS=hunter2", "CPU=2", "COLOUR_colour=blue",
-		"KUBERNETES_SERVICE_HOST=10.244.128.1", "KUBERNETES_PORT_443_TCP_PROTO=tcp",
+		"KUBERNETES_SERVICE_HOST=10.244.128.1", "KUBERNETES_PORT_443_TCP_PROTO=tcp", "DB_SERVICE_HOST=10.244.128.7",
 	} {
 		if !strings.Contains(env, "\n"+want+"\n") {
 			t.Errorf("no %s in %s", want, env)
@@ -35,6 +35,23 @@ func testEnvironment(t *testing.T, c *cluster) {
 	}
 	if p.Status.QOSClass != v1.PodQOSGuaranteed && p.Status.QOSClass != v1.PodQOSBurstable {
 		t.Errorf("QoS %s", p.Status.QOSClass)
+	}
+}
+
+func testServiceLinks(t *testing.T, c *cluster) {
+	no := false
+	c.pod("unlinked", func(p *v1.Pod) {
+		p.Spec.EnableServiceLinks = &no
+		p.Spec.RestartPolicy = v1.RestartPolicyNever
+		main(p).Env = []v1.EnvVar{{Name: "WHO", Value: "me"}}
+		main(p).Command = []string{"/bin/sh", "-c"}
+		main(p).Args = []string{"env; echo $0; exit 1", "for-$(WHO)-$$(WHO)-$(NONE)"}
+		main(p).TerminationMessagePolicy = v1.TerminationMessageFallbackToLogsOnError
+	})
+	p := c.until("unlinked", "ended", patience, phase(v1.PodFailed))
+	said := status(p, "main").State.Terminated.Message
+	if strings.Contains(said, "DB_SERVICE") || !strings.Contains(said, "KUBERNETES_SERVICE_HOST=10.244.128.1\n") || !strings.HasSuffix(said, "\nfor-me-$(WHO)-$(NONE)\n") {
+		t.Errorf("without service links: %s", said)
 	}
 }
 

@@ -40,7 +40,8 @@ type cluster struct {
 	profile string
 	image   string
 	network string
-	node    string // helper image
+	node    string   // helper image
+	images  []string // made for this cluster
 	config  Config
 	// lookPeriod shortens the pause between looks for pressure.
 	lookPeriod time.Duration
@@ -184,9 +185,25 @@ func (c *cluster) cleanUp() {
 	for _, v := range volumes {
 		_ = c.engine.RemoveVolume(ctx, v.Name, true)
 	}
+	for _, ref := range c.images {
+		if err := c.engine.RemoveImage(ctx, ref, docker.RemoveImageOptions{}); err != nil {
+			c.t.Error(err)
+		}
+	}
 	if err := c.engine.RemoveNetwork(ctx, c.network); err != nil {
 		c.t.Error(err)
 	}
+}
+
+// newImage is the tests' image with more files and other settings; it goes with the cluster.
+func (c *cluster) newImage(name string, files map[string][]byte, settings ...string) string {
+	c.t.Helper()
+	ref := "skiff.local/t-pod:" + name + "-" + c.profile
+	if err := importBusybox(c.engine, ref, files, settings...); err != nil {
+		c.t.Fatal(err)
+	}
+	c.images = append(c.images, ref)
+	return ref
 }
 
 var busybox struct {
@@ -219,7 +236,7 @@ func busyboxImage(t testing.TB, engine *docker.Engine) string {
 	t.Helper()
 	busybox.once.Do(func() {
 		busybox.ref = "skiff.local/t-pod:busybox"
-		busybox.err = importBusybox(engine, busybox.ref)
+		busybox.err = importBusybox(engine, busybox.ref, nil)
 	})
 	if busybox.err != nil {
 		t.Fatal(busybox.err)
@@ -227,7 +244,8 @@ func busyboxImage(t testing.TB, engine *docker.Engine) string {
 	return busybox.ref
 }
 
-func importBusybox(engine *docker.Engine, ref string) error {
+// importBusybox makes an image of a static busybox, more files and settings in the words of a Dockerfile.
+func importBusybox(engine *docker.Engine, ref string, files map[string][]byte, settings ...string) error {
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
 	binary, err := os.ReadFile("/usr/bin/busybox")
@@ -247,11 +265,14 @@ func importBusybox(engine *docker.Engine, ref string) error {
 		put(tar.Header{Name: "bin/" + applet, Typeflag: tar.TypeSymlink, Linkname: "busybox"}, nil)
 	}
 	put(tar.Header{Name: "etc/passwd", Mode: 0o644}, []byte("root:x:0:0:root:/:/bin/sh\napp:x:1000:1000::/:/bin/sh\n"))
+	for name, data := range files {
+		put(tar.Header{Name: name, Mode: 0o755}, data)
+	}
 	put(tar.Header{Name: "tmp", Typeflag: tar.TypeDir, Mode: 0o1777}, nil)
 	if err := w.Close(); err != nil {
 		return err
 	}
-	_, err = engine.ImportImage(context.Background(), &b, docker.ImportOptions{Ref: ref, Changes: []string{"ENV PATH=/bin"}})
+	_, err = engine.ImportImage(context.Background(), &b, docker.ImportOptions{Ref: ref, Changes: append([]string{"ENV PATH=/bin"}, settings...)})
 	return err
 }
 

@@ -62,6 +62,7 @@ func execHook(text string) v1.LifecycleHandler {
 
 // TestShutdown looks at how the containers of many pods go down.
 func TestShutdown(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	deaths := c.deaths()
 	c.run()
