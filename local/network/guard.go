@@ -59,7 +59,7 @@ func (g *guard) release() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.leaving = true
-	g.wanted.Policy = relayproto.PodPolicy{Addr: g.wanted.Policy.Addr}
+	g.wanted.Policy, g.wanted.Routed = relayproto.PodPolicy{Addr: g.wanted.Policy.Addr}, nil
 	g.version++
 	g.pokeLocked()
 }
@@ -89,6 +89,13 @@ func (g *guard) wait(ctx context.Context) error {
 		case <-progress:
 		}
 	}
+}
+
+// isolates reports whether there is a policy to enforce, and not only a way to externalIPs to be given.
+func (g *guard) isolates() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.wanted.Policy.Ingress != nil || g.wanted.Policy.Egress != nil
 }
 
 func (g *guard) trouble() error {

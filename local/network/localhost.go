@@ -74,6 +74,7 @@ func newLocalhost(ctx context.Context, n *Network, c Cluster) *localhost {
 	}
 	n.program.onServices(func() { l.ingress.ServicesChanged(); changed() })
 	l.policing = newPolicing(n, c, recorder)
+	n.program.onExternalIPs(l.policing.poke)
 	l.stubs = newStubs(n.program, recorder)
 	n.mu.Lock()
 	n.ports, n.ingress, n.policing = l.ports, l.ingress, l.policing

@@ -125,17 +125,48 @@ func (p *policing) sync() {
 	slices.SortFunc(list, func(a, b relayproto.PodPolicy) int { return a.Addr.Compare(b.Addr) })
 	p.network.program.setPolicies(list)
 
+	routed, err := p.routed(wanted)
+	if err != nil {
+		p.network.log.Error("pods can't be given a way to externalIPs", "err", err)
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for uid, g := range p.guards {
-		if _, stays := wanted[uid]; !stays {
+		if _, stays := routed[uid]; !stays {
 			g.release()
 			delete(p.guards, uid)
 		}
 	}
-	for uid, w := range wanted {
-		p.guardLocked(uid).want(p.guardOf(w))
+	routes := p.network.program.externalIPs()
+	for uid, w := range routed {
+		p.guardLocked(uid).want(p.guardOf(w, routes))
 	}
+}
+
+// routed adds all other pods to the isolated ones, without a policy, while there are externalIPs to give them a way to.
+func (p *policing) routed(isolated map[types.UID]relayproto.PodPolicy) (map[types.UID]relayproto.PodPolicy, error) {
+	if len(p.network.program.externalIPs()) == 0 {
+		return isolated, nil
+	}
+	p.mu.Lock()
+	p.active = true
+	p.mu.Unlock()
+	pods, err := p.pods.List(labels.Everything())
+	if err != nil {
+		return isolated, err
+	}
+	all := maps.Clone(isolated)
+	if all == nil {
+		all = map[types.UID]relayproto.PodPolicy{}
+	}
+	for _, o := range p.withEarly(pods) {
+		if pod, ok := policy.PodOf(o); ok {
+			if _, has := all[pod.UID]; !has {
+				all[pod.UID] = relayproto.PodPolicy{Addr: pod.Addrs[0]}
+			}
+		}
+	}
+	return all, nil
 }
 
 // compile works out the policies of all pods.
@@ -201,14 +232,19 @@ func (p *policing) clusterDNS() policy.Pod {
 	}
 }
 
-func (p *policing) guardOf(w relayproto.PodPolicy) relayproto.PodGuard {
+func (p *policing) guardOf(w relayproto.PodPolicy, routes []netip.Addr) relayproto.PodGuard {
 	subnet := p.network.cfg.Subnet
 	relay, host := RelayAddr(subnet), HostAddr(subnet)
-	return relayproto.PodGuard{
+	g := relayproto.PodGuard{
 		Policy:  w,
 		Node:    []netip.Addr{GatewayAddr(subnet), relay},
 		Relayed: []netip.Prefix{ServiceRange(subnet), netip.PrefixFrom(relay, 32), netip.PrefixFrom(host, 32)},
+		Routed:  routes, Via: relay,
 	}
+	for _, ip := range routes {
+		g.Relayed = append(g.Relayed, netip.PrefixFrom(ip, 32))
+	}
+	return g
 }
 
 func (p *policing) guardLocked(uid types.UID) *guard {
@@ -223,7 +259,15 @@ func (p *policing) guardLocked(uid types.UID) *guard {
 
 // failing is told when a pod's policy is not enforced.
 func (p *policing) failing(uid types.UID, err error) {
-	if pod := p.podOf(uid); pod != nil {
+	pod := p.podOf(uid)
+	p.mu.Lock()
+	g := p.guards[uid]
+	p.mu.Unlock()
+	switch {
+	case pod == nil:
+	case g != nil && !g.isolates():
+		p.recorder.Eventf(pod, corev1.EventTypeWarning, "ExternalIPsNotReachable", "the externalIPs of Services can't be reached from this pod: %v", err)
+	default:
 		p.recorder.Eventf(pod, corev1.EventTypeWarning, "NetworkPolicyNotEnforced", "NetworkPolicies are not enforced for this pod: %v", err)
 	}
 }
@@ -268,7 +312,7 @@ func (p *policing) unenforced() map[types.NamespacedName]error {
 	out := map[types.NamespacedName]error{}
 	for uid, g := range guards {
 		err := g.trouble()
-		if err == nil {
+		if err == nil || !g.isolates() {
 			continue
 		}
 		if pod := p.podOf(uid); pod != nil {
@@ -282,8 +326,8 @@ func (p *policing) unenforced() map[types.NamespacedName]error {
 const guardTimeout = 3 * time.Second
 
 // Guard puts the NetworkPolicies of a pod in force whose sandbox runs and whose containers are about to start, and returns
-// when they are. The pod's status need not have the address yet. It returns at once for a pod that no policy selects. The
-// error says that the pod would run unprotected.
+// when they are. The pod's status need not have the address yet. It returns at once for a pod that no policy selects,
+// unless it must be given a way to externalIPs. The error says that the pod would run unprotected.
 func (n *Network) Guard(ctx context.Context, pod *corev1.Pod, addr netip.Addr) error {
 	n.mu.Lock()
 	p := n.policing
@@ -291,7 +335,7 @@ func (n *Network) Guard(ctx context.Context, pod *corev1.Pod, addr netip.Addr) e
 	if p == nil {
 		return nil
 	}
-	if policies, err := p.policies.NetworkPolicies(pod.Namespace).List(labels.Everything()); err != nil || len(policies) == 0 {
+	if policies, err := p.policies.NetworkPolicies(pod.Namespace).List(labels.Everything()); err != nil || len(policies) == 0 && len(n.program.externalIPs()) == 0 {
 		return err
 	}
 	early := pod.DeepCopy()
@@ -308,8 +352,12 @@ func (n *Network) Guard(ctx context.Context, pod *corev1.Pod, addr netip.Addr) e
 	}
 	ctx, cancel := context.WithTimeout(ctx, guardTimeout)
 	defer cancel()
-	if err := g.wait(ctx); err != nil {
+	err := g.wait(ctx)
+	switch {
+	case err != nil && g.isolates():
 		return fmt.Errorf("enforce the NetworkPolicies of pod %s/%s: %w", pod.Namespace, pod.Name, err)
+	case err != nil:
+		n.log.Warn("a pod starts without a way to the externalIPs of Services", "pod", pod.Namespace+"/"+pod.Name, "err", err)
 	}
 	return nil
 }

@@ -49,6 +49,7 @@ type program struct {
 	wake            chan struct{}
 	trouble         string // what the relay could not apply
 	servicesChanged func()
+	externalChanged func() // called when a Service with externalIPs changes; must not block or call back
 }
 
 func newProgram(n *Network) *program {
@@ -77,6 +78,10 @@ func (p *program) markLocked(keys ...relayproto.Key) {
 func (p *program) setService(key relayproto.Key, svc *corev1.Service) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	routed := func(s *corev1.Service) bool { return s != nil && len(s.Spec.ExternalIPs) > 0 }
+	if p.externalChanged != nil && (routed(svc) || routed(p.services[key])) {
+		p.externalChanged()
+	}
 	if svc == nil {
 		delete(p.services, key)
 	} else {
@@ -93,6 +98,26 @@ func (p *program) onServices(changed func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.servicesChanged = changed
+}
+
+// onExternalIPs has changed called whenever a Service with externalIPs appears, changes or goes; it must not block or call
+// back.
+func (p *program) onExternalIPs(changed func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.externalChanged = changed
+}
+
+// externalIPs are those of all Services, ascending.
+func (p *program) externalIPs() []netip.Addr {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var all []netip.Addr
+	for _, svc := range p.services {
+		all = append(all, externalIPs(svc, p.network.cfg.Subnet)...)
+	}
+	slices.SortFunc(all, netip.Addr.Compare)
+	return slices.Compact(all)
 }
 
 func (p *program) setSlice(key relayproto.Key, name string, slice *discoveryv1.EndpointSlice) {
@@ -246,7 +271,7 @@ func (p *program) compose(full bool) (u relayproto.Update, any bool) {
 
 func (p *program) projectLocked(key relayproto.Key) *view {
 	if svc := p.services[key]; svc != nil {
-		return project(svc, slices.Collect(maps.Values(p.slices[key])), p.fateLocked)
+		return project(svc, p.network.cfg.Subnet, slices.Collect(maps.Values(p.slices[key])), p.fateLocked)
 	}
 	if pod := p.hostPods[key]; pod != nil && p.fateLocked(pod.UID) == stays {
 		return hostPorts(pod, RelayAddr(p.network.cfg.Subnet))

@@ -49,7 +49,7 @@ const (
 )
 
 // project works out what a Service means. Its endpoints are corrected by the fate of their pods.
-func project(svc *corev1.Service, slices_ []*discoveryv1.EndpointSlice, fateOf func(types.UID) fate) *view {
+func project(svc *corev1.Service, subnet netip.Prefix, slices_ []*discoveryv1.EndpointSlice, fateOf func(types.UID) fate) *view {
 	v := &view{
 		relay: relayproto.Service{Key: relayproto.Key{Namespace: svc.Namespace, Name: svc.Name}},
 		pods:  map[types.UID]struct{}{},
@@ -66,6 +66,7 @@ func project(svc *corev1.Service, slices_ []*discoveryv1.EndpointSlice, fateOf f
 			v.relay.ClusterIPs = append(v.relay.ClusterIPs, ip)
 		}
 	}
+	v.relay.ExternalIPs = externalIPs(svc, subnet)
 	for _, p := range svc.Spec.Ports {
 		v.relay.Ports = append(v.relay.Ports, relayproto.Port{
 			Name: p.Name, Protocol: protocol(p.Protocol), Port: uint16(p.Port), NodePort: uint16(p.NodePort),
@@ -77,6 +78,17 @@ func project(svc *corev1.Service, slices_ []*discoveryv1.EndpointSlice, fateOf f
 		// A headless Service forwards nothing: its backends are for callers of DialContext only.
 	}
 	return v
+}
+
+// externalIPs are those of a Service's that pods can be given a way to: none of the cluster's own subnet.
+func externalIPs(svc *corev1.Service, subnet netip.Prefix) []netip.Addr {
+	var all []netip.Addr
+	for _, text := range svc.Spec.ExternalIPs {
+		if ip, err := netip.ParseAddr(text); err == nil && ip.Is4() && svc.Spec.ClusterIP != corev1.ClusterIPNone && !subnet.Contains(ip) {
+			all = append(all, ip)
+		}
+	}
+	return all
 }
 
 // An endpoint is one address of a slice with the ports of that slice.

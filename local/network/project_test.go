@@ -76,7 +76,7 @@ func TestWhichEndpointsGetConnections(t *testing.T) {
 		{"an address in two slices once", web(), []*discoveryv1.EndpointSlice{slice(8080, "http", "10.0.0.1"), slice(8080, "http", "10.0.0.1")}, "", "", "[10.0.0.1:8080]"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			v := project(c.service, c.slices, func(uid types.UID) fate {
+			v := project(c.service, netip.MustParsePrefix("10.244.0.0/16"), c.slices, func(uid types.UID) fate {
 				switch string(uid) {
 				case c.ending:
 					return isEnding

@@ -13,7 +13,7 @@ import (
 func unserved(svc *corev1.Service) []string {
 	var all []string
 	if len(svc.Spec.ExternalIPs) > 0 {
-		all = append(all, fmt.Sprintf("externalIPs (%s) are not answered: no other machine routes them here; use the node port or type LoadBalancer", strings.Join(svc.Spec.ExternalIPs, ", ")))
+		all = append(all, fmt.Sprintf("externalIPs (%s) are answered inside the cluster only: no other machine routes them here; use the node port or type LoadBalancer", strings.Join(svc.Spec.ExternalIPs, ", ")))
 	}
 	if slices.Contains(svc.Spec.IPFamilies, corev1.IPv6Protocol) {
 		all = append(all, "IPv6 is not served: the pod network is IPv4")

@@ -28,7 +28,7 @@ func Serve(r io.Reader, w io.Writer) error {
 			return err
 		}
 		ack := relayproto.Ack{Generation: n}
-		if err := guard(g); err != nil {
+		if err := errors.Join(guard(g), route(g.Via, g.Routed)); err != nil {
 			ack.Error = err.Error()
 		}
 		if err := relayproto.WriteFrame(w, ack); err != nil {

@@ -35,15 +35,23 @@ type compiled struct {
 	fronts  map[front]string  // chain
 }
 
+// closed is a port of the relay that nobody listens on.
+const closed = 1
+
 // compile turns a Service into fronts and targets. node is the address that node ports answer on; reserved fronts
 // belong to the relay itself and are left out.
 func compile(s relayproto.Service, node netip.Addr, reserved map[front]bool) compiled {
 	c := compiled{targets: map[string]target{}, fronts: map[front]string{}}
 	for _, p := range s.Ports {
-		if len(p.Backends) == 0 {
-			continue
+		backends := p.Backends
+		if len(backends) == 0 {
+			if len(s.ExternalIPs) == 0 {
+				continue
+			}
+			// The relay has ClusterIPs, and refuses by itself; an address outside would be asked there.
+			backends = []netip.AddrPort{netip.AddrPortFrom(node, closed)}
 		}
-		t := target{chain: chainName(s.Key, p), backends: slices.Clone(p.Backends), affinity: s.AffinitySeconds}
+		t := target{chain: chainName(s.Key, p), backends: slices.Clone(backends), affinity: s.AffinitySeconds}
 		slices.SortFunc(t.backends, netip.AddrPort.Compare)
 		t.backends = slices.Compact(t.backends)
 		add := func(f front) {
@@ -51,6 +59,12 @@ func compile(s relayproto.Service, node netip.Addr, reserved map[front]bool) com
 				c.fronts[f] = t.chain
 				c.targets[t.chain] = t
 			}
+		}
+		for _, ip := range s.ExternalIPs {
+			add(front{ip, p.Protocol, p.Port})
+		}
+		if len(p.Backends) == 0 {
+			continue
 		}
 		for _, ip := range s.ClusterIPs {
 			add(front{ip, p.Protocol, p.Port})

@@ -32,6 +32,16 @@ func TestAPortWithoutEndpointsHasNoEntry(t *testing.T) {
 	}
 }
 
+func TestAnExternalAddressWithoutEndpointsIsRefusedHereAndNotAskedThere(t *testing.T) {
+	s := service("web", 0)
+	s.ExternalIPs = []netip.Addr{netip.MustParseAddr("198.51.100.7")}
+	c := compile(s, node, nil)
+	chain, ok := c.fronts[front{s.ExternalIPs[0], relayproto.TCP, 80}]
+	if len(c.fronts) != 1 || !ok || !slices.Equal(c.targets[chain].backends, []netip.AddrPort{netip.AddrPortFrom(node, closed)}) {
+		t.Errorf("compiled to %+v", c)
+	}
+}
+
 func TestClusterIPAndNodePortShareOneChain(t *testing.T) {
 	c := compile(service("web", 0, "10.244.0.2:8080", "10.244.0.2:8080"), node, nil)
 	if len(c.fronts) != 2 || len(c.targets) != 1 {

@@ -37,11 +37,14 @@ type PortRange struct {
 	Last     uint16   `json:"last"`
 }
 
-// A PodGuard is what is enforced in a pod's own network namespace.
+// A PodGuard is what is enforced in a pod's own network namespace, and what of the world outside it reaches by the relay.
 type PodGuard struct {
 	Policy PodPolicy `json:"policy"`
 	// Node are addresses that always reach the pod: the node's own. What they carry for pods is judged by the relay.
 	Node []netip.Addr `json:"node"`
 	// Relayed are addresses that the pod always reaches: the relay judges these connections by where they lead.
 	Relayed []netip.Prefix `json:"relayed"`
+	// Routed are addresses to which the pod's packets go by way of Via, the relay: Services answer there.
+	Routed []netip.Addr `json:"routed,omitempty"`
+	Via    netip.Addr   `json:"via"`
 }

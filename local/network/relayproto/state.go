@@ -14,6 +14,8 @@ type Service struct {
 	Key
 	// ClusterIPs are the addresses that the relay answers for; none for headless and ExternalName Services.
 	ClusterIPs []netip.Addr `json:"ips,omitempty"`
+	// ExternalIPs are addresses outside of the cluster that pods reach the Service on as well.
+	ExternalIPs []netip.Addr `json:"external-ips,omitempty"`
 	// Headless Services resolve to their endpoints.
 	Headless bool `json:"headless,omitempty"`
 	// ExternalName is the target of a CNAME, without a trailing dot.
