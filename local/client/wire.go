@@ -135,7 +135,7 @@ type PodCounts struct {
 	Completed int `json:"completed"`
 }
 
-// ServiceStatus is one Service that answers on localhost.
+// ServiceStatus is one Service, or one Ingress, that answers on localhost.
 type ServiceStatus struct {
 	Namespace string   `json:"namespace"`
 	Name      string   `json:"name"`

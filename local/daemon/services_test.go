@@ -2,12 +2,15 @@ package daemon
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	corelisters "k8s.io/client-go/listers/core/v1"
+	networkinglisters "k8s.io/client-go/listers/networking/v1"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/utils/ptr"
 )
@@ -58,6 +61,45 @@ func TestServiceURLs(t *testing.T) {
 	for _, s := range got {
 		if urls := strings.Join(s.URLs, " "); urls != want[s.Name] {
 			t.Errorf("%s: %s, want %s", s.Name, urls, want[s.Name])
+		}
+	}
+}
+
+func TestIngressesAreListedByHost(t *testing.T) {
+	served := networkingv1.IngressStatus{LoadBalancer: networkingv1.IngressLoadBalancerStatus{Ingress: []networkingv1.IngressLoadBalancerIngress{{Hostname: "localhost"}}}}
+	hosts := func(names ...string) (rules []networkingv1.IngressRule) {
+		for _, n := range names {
+			rules = append(rules, networkingv1.IngressRule{Host: n})
+		}
+		return rules
+	}
+	index := cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{})
+	for name, ing := range map[string]*networkingv1.Ingress{
+		"shop":        {Spec: networkingv1.IngressSpec{Rules: hosts("shop.localhost", "pay.localhost"), TLS: []networkingv1.IngressTLS{{Hosts: []string{"pay.localhost"}}}}, Status: served},
+		"shop-canary": {Spec: networkingv1.IngressSpec{Rules: hosts("shop.localhost")}, Status: served},
+		"any":         {Spec: networkingv1.IngressSpec{DefaultBackend: &networkingv1.IngressBackend{}}, Status: served},
+		"theirs":      {Spec: networkingv1.IngressSpec{Rules: hosts("x.example.com")}},
+	} {
+		ing.Namespace, ing.Name = "web", name
+		if err := index.Add(ing); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for ports, want := range map[webPorts][]string{
+		{80, 443}:    {"any http://localhost", "shop http://shop.localhost https://pay.localhost"},
+		{8080, 8443}: {"any http://localhost:8080", "shop http://shop.localhost:8080 https://pay.localhost:8443"},
+		{8080, 0}:    {"any http://localhost:8080", "shop http://shop.localhost:8080"},
+	} {
+		list, err := ingressURLs(networkinglisters.NewIngressLister(index), ports)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, s := range list {
+			got = append(got, s.Name+" "+strings.Join(s.URLs, " "))
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("on ports %v: %q, want %q", ports, got, want)
 		}
 	}
 }

@@ -40,7 +40,7 @@ func (d *daemon) status(ctx context.Context) client.Status {
 		add(client.Problem{Object: "store", Reason: "WriteFailed", Message: stats.LastError.Error(), Hint: "free some disk space"})
 	}
 	d.engineStatus(ctx, &s, add)
-	d.networkStatus(&s, add)
+	web := d.networkStatus(&s, add)
 
 	counts, problems, err := podHealth(d.profile, d.api.Informers().Core().V1().Pods().Lister())
 	if err != nil {
@@ -54,6 +54,11 @@ func (d *daemon) status(ctx context.Context) client.Status {
 	if s.Services, err = serviceURLs(d.api.Informers().Core().V1().Services().Lister(), at); err != nil {
 		add(client.Problem{Object: "services", Reason: "Unknown", Message: err.Error()})
 	}
+	ingresses, err := ingressURLs(d.api.Informers().Networking().V1().Ingresses().Lister(), web)
+	if err != nil {
+		add(client.Problem{Object: "ingresses", Reason: "Unknown", Message: err.Error()})
+	}
+	s.Services = append(s.Services, ingresses...)
 	for i := range s.Services {
 		object := "service/" + s.Services[i].Namespace + "/" + s.Services[i].Name
 		for _, p := range s.Problems {
@@ -84,7 +89,7 @@ func (d *daemon) engineStatus(ctx context.Context, s *client.Status, add func(..
 	s.Versions.Engine = info.ServerVersion
 }
 
-func (d *daemon) networkStatus(s *client.Status, add func(...client.Problem)) {
+func (d *daemon) networkStatus(s *client.Status, add func(...client.Problem)) webPorts {
 	n := d.network.Status()
 	s.Network = client.NetworkStatus{Subnet: n.Subnet, Relay: "running", DNS: d.isReady() && n.Connected}
 	if !n.Connected {
@@ -97,6 +102,7 @@ func (d *daemon) networkStatus(s *client.Status, add func(...client.Problem)) {
 		}
 		add(client.Problem{Object: object, Reason: p.Reason, Message: p.Message, Hint: p.Hint})
 	}
+	return webPorts{n.HTTP, n.HTTPS}
 }
 
 func (d *daemon) isReady() bool {

@@ -154,19 +154,19 @@ func (o *options) notFound(name string, found []client.ServiceStatus) error {
 	if len(found) > 0 && found[0].Problem != "" {
 		return exit.With(exit.Unwell, fmt.Errorf("Service %s/%s has no URL: %s", found[0].Namespace, found[0].Name, found[0].Problem), o.env.Command("status"))
 	}
-	return exit.With(exit.General, fmt.Errorf("no Service %q answers on localhost", name),
-		"only Services of type NodePort and LoadBalancer do; see `"+o.env.Command("get services -A")+"`")
+	return exit.With(exit.General, fmt.Errorf("no Service or Ingress %q answers on localhost", name),
+		"Services do that are of type NodePort or LoadBalancer; see `"+o.env.Command("get services,ingresses -A")+"`")
 }
 
 func (o *options) table(found []client.ServiceStatus) {
 	if len(found) == 0 {
-		fmt.Fprintln(o.env.IO.ErrOut, "no Service answers on localhost; make one of type NodePort or LoadBalancer")
+		fmt.Fprintln(o.env.IO.ErrOut, "nothing answers on localhost; make a Service of type NodePort or LoadBalancer, or an Ingress")
 		return
 	}
 	w := tabwriter.NewWriter(o.env.IO.Out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "NAMESPACE\tNAME\tTYPE\tURL")
 	for _, s := range found {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", s.Namespace, s.Name, s.Type, strings.Join(append(s.URLs, s.Problem), " "))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", s.Namespace, s.Name, s.Type, strings.TrimSpace(strings.Join(append(s.URLs, s.Problem), " ")))
 	}
 	_ = w.Flush()
 }

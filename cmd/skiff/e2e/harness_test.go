@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -174,9 +175,24 @@ func dump(t *testing.T, ns string) {
 }
 
 // page fetches a URL; the body is empty when it didn't answer with 200.
-func page(url string) (string, error) {
-	client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
-	response, err := client.Get(url)
+func page(url string) (string, error) { return pageOf(url, func(*http.Request) {}) }
+
+// pageOf fetches a URL with a request that change has changed. Names below localhost are this machine, as in browsers.
+func pageOf(url string, change func(*http.Request)) (string, error) {
+	request, err := http.NewRequest(http.MethodGet, url, nil)
+	if err != nil {
+		return "", err
+	}
+	change(request)
+	dialer := &net.Dialer{}
+	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
+		if host, port, err := net.SplitHostPort(address); err == nil && strings.HasSuffix(host, ".localhost") {
+			address = net.JoinHostPort("127.0.0.1", port)
+		}
+		return dialer.DialContext(ctx, network, address)
+	}
+	client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true, DialContext: dial}}
+	response, err := client.Do(request)
 	if err != nil {
 		return "", err
 	}

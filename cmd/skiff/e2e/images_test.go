@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
+	"testing"
 )
 
 // The demo images are a busybox web server with one page. 0.1 comes from `docker import` and 0.2 from `docker build`,
@@ -93,6 +95,31 @@ func rootfs(version string) ([]byte, error) {
 		return nil, err
 	}
 	return out.Bytes(), nil
+}
+
+// goBinary compiles a program of the module in dir for containers.
+func goBinary(t *testing.T, dir, out, program string) {
+	t.Helper()
+	build := exec.Command("go", "build", "-ldflags", "-s -w", "-o", out, program)
+	build.Dir = dir
+	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux")
+	if output, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("go build %s: %v: %s", program, err, output)
+	}
+}
+
+// buildImage is docker build. Containers hold the image longer than the test lasts, so it goes with the suite.
+func buildImage(t *testing.T, tag, dir string) {
+	t.Helper()
+	build := exec.Command("docker", "build", "-q", "-t", tag, dir)
+	build.Env = append(os.Environ(), "DOCKER_BUILDKIT=0")
+	var errOut bytes.Buffer
+	build.Stderr = &errOut
+	id, err := build.Output()
+	if err != nil {
+		t.Fatalf("docker build: %v: %s", err, errOut.String())
+	}
+	shared.built = append(shared.built, tag, strings.TrimSpace(string(id)))
 }
 
 // buildFetch compiles the small client that resolves names as a program in a pod does.

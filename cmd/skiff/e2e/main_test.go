@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -20,6 +21,7 @@ type suite struct {
 	dir     string // SKIFF_HOME, KUBECONFIG and scratch files
 	image   string // the demo's repository: tags 0.1 and 0.2
 	env     []string
+	built   []string // images besides the demo's, by tag and by id
 }
 
 var shared suite
@@ -104,8 +106,11 @@ func (s *suite) cleanUp() error {
 	if out, err := c.CombinedOutput(); err != nil {
 		return fmt.Errorf("skiff delete: %w: %s", err, out)
 	}
-	for _, tag := range []string{"0.1", "0.2"} {
-		_ = exec.Command("docker", "rmi", "-f", s.image+":"+tag).Run()
+	// What was built last rests on what was built before. One that is gone already is no failure.
+	images := append([]string{s.image + ":0.1", s.image + ":0.2"}, s.built...)
+	slices.Reverse(images)
+	for _, image := range images {
+		_ = exec.Command("docker", "rmi", "-f", image).Run()
 	}
 	return os.RemoveAll(s.dir)
 }

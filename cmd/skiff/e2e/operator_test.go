@@ -1,8 +1,6 @@
 package e2e
 
 import (
-	"archive/tar"
-	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -23,31 +21,11 @@ import (
 // operatorImage is testdata/operator on an empty root.
 func operatorImage(t *testing.T) string {
 	t.Helper()
-	binary := filepath.Join(t.TempDir(), "operator")
-	build := exec.Command("go", "build", "-C", "testdata/operator", "-ldflags", "-s -w", "-o", binary, ".")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build the operator: %v: %s", err, out)
-	}
-	raw, err := os.ReadFile(binary)
-	if err != nil {
-		t.Fatal(err)
-	}
-	root := &bytes.Buffer{}
-	w := tar.NewWriter(root)
-	_ = w.WriteHeader(&tar.Header{Name: "operator", Mode: 0o755, Size: int64(len(raw)), Typeflag: tar.TypeReg})
-	_, _ = w.Write(raw)
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	image := shared.image + ":operator"
-	load := exec.Command("docker", "import", "--change", `ENTRYPOINT ["/operator"]`, "--change", "USER 65532", "-", image)
-	load.Stdin = root
-	if out, err := load.CombinedOutput(); err != nil {
-		t.Fatalf("docker import: %v: %s", err, out)
-	}
-	t.Cleanup(func() { _ = exec.Command("docker", "rmi", "-f", image).Run() })
-	return image
+	dir := t.TempDir()
+	goBinary(t, "testdata/operator", filepath.Join(dir, "operator"), ".")
+	save(t, filepath.Join(dir, "Dockerfile"), "FROM scratch\nCOPY operator /operator\nUSER 65532\nENTRYPOINT [\"/operator\"]\n")
+	buildImage(t, shared.image+":operator", dir)
+	return shared.image + ":operator"
 }
 
 // webhookCertificate makes what cert-manager would: a certificate of its own authority for a Service.
