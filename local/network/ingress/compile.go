@@ -50,7 +50,7 @@ func compile(list []*networkingv1.Ingress, services Services) ([]*Route, *Route,
 			c.canary(ing, a)
 		}
 	}
-	return c.routes, c.fallback, c.findings
+	return c.routes, cmp.Or(c.fallback, c.second), c.findings
 }
 
 type compiler struct {
@@ -58,6 +58,7 @@ type compiler struct {
 	age      int
 	routes   []*Route
 	fallback *Route
+	second   *Route            // the fallback, when there is no other
 	taken    map[string]*Route // by host, kind and path
 	findings []Finding
 }
@@ -87,7 +88,8 @@ func (c *compiler) ingress(ing *networkingv1.Ingress, a annotations) {
 	}
 }
 
-// defaultBackend serves what no path matches: everywhere, or, as nginx has it, on the hosts that the Ingress has rules for.
+// defaultBackend serves what no path matches: on the hosts that the Ingress has rules for, as nginx has it, and on hosts
+// that nobody has, as the API's reference has it; there an Ingress without rules comes first.
 func (c *compiler) defaultBackend(ing *networkingv1.Ingress, a annotations) {
 	if len(ing.Spec.Rules) == 0 {
 		if c.fallback != nil {
@@ -102,6 +104,7 @@ func (c *compiler) defaultBackend(ing *networkingv1.Ingress, a annotations) {
 		// Text is the least specific kind: any rule for / comes before it.
 		r.Host, r.Kind, r.Path = strings.ToLower(rule.Host), PathText, "/"
 		c.routes = append(c.routes, r)
+		c.second = cmp.Or(c.second, r)
 	}
 }
 
