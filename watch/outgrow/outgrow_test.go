@@ -107,3 +107,22 @@ func TestPushed(t *testing.T) {
 		t.Error("an impossible registry was taken")
 	}
 }
+
+func TestWhatARegistryKnows(t *testing.T) {
+	const digest = "@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+	for _, tc := range []struct {
+		image, digest string
+		want          bool
+	}{
+		{"nginx:1", "nginx" + digest, true}, {"docker.io/library/nginx:2", "nginx" + digest, true},
+		{"r.example/team/app:1", "r.example/team/app" + digest, true},
+		{"app:dev", "r.example/team/app" + digest, false}, // pushed under another name: this one is still nowhere
+	} {
+		if got := Known(tc.image, []string{"other" + digest, tc.digest}); got != tc.want {
+			t.Errorf("Known(%s, %s) = %v", tc.image, tc.digest, got)
+		}
+	}
+	if Known("app", nil) {
+		t.Error("an image without digests is known")
+	}
+}

@@ -2,6 +2,7 @@ package outgrow
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/distribution/reference"
@@ -112,6 +113,19 @@ func Images(objects []manifest.Object) []string {
 		}
 	}
 	return images
+}
+
+// Known tells whether a registry has had an image under the name that a manifest gives it. Digests are the names under
+// which an engine pulled or pushed it: a push to somewhere else is none of this name.
+func Known(image string, digests []string) bool {
+	named, err := reference.ParseNormalizedNamed(image)
+	if err != nil {
+		return false
+	}
+	return slices.ContainsFunc(digests, func(digest string) bool {
+		other, err := reference.ParseNormalizedNamed(digest)
+		return err == nil && other.Name() == named.Name()
+	})
 }
 
 // Pushed is what an image is called in a registry: its own name below the registry's prefix.

@@ -38,8 +38,8 @@ func gather(ctx context.Context, o *options, target up.Target, objects []manifes
 	facts.Local = map[string]string{}
 	for _, image := range outgrow.Images(objects) {
 		info, err := engine.InspectImage(ctx, image)
-		if err != nil || len(info.Digests) > 0 {
-			continue // not here, or it came from a registry or went to one
+		if err != nil || outgrow.Known(image, info.Digests) {
+			continue // not here, or a registry has it
 		}
 		facts.Local[image] = info.Architecture
 		local = append(local, image)

@@ -120,6 +120,10 @@ func run(ctx context.Context, o *options, target up.Target) error {
 	case breaks > 0 && !o.force:
 		return exit.With(exit.Manifest, fmt.Errorf("nothing was changed: %d of these would break on %s", breaks, target.Name), "repair them, or add --force")
 	}
+	if err := o.up.MayTouch(target); err != nil { // before a push changes a registry
+		return err
+	}
+	o.up.Yes = true
 	if o.registry != "" && len(local) > 0 {
 		if o.up.Images, err = push(ctx, o, local); err != nil {
 			return err

@@ -25,7 +25,7 @@ func Run(ctx context.Context, o *Options) error {
 	if err != nil {
 		return err
 	}
-	if err := o.mayTouch(target); err != nil {
+	if err := o.MayTouch(target); err != nil {
 		return err
 	}
 	if o.Background && !target.Ours {
@@ -75,8 +75,8 @@ func (o *Options) builder(ctx context.Context) watch.Builder {
 	return build.Docker{Host: engine.Host()}
 }
 
-// mayTouch asks once before a cluster is changed that isn't skiff's.
-func (o *Options) mayTouch(target Target) error {
+// MayTouch asks once before a cluster is changed that isn't skiff's.
+func (o *Options) MayTouch(target Target) error {
 	if target.Ours || o.Yes || o.DryRun {
 		return nil
 	}

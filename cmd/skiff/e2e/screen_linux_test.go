@@ -28,12 +28,6 @@ func openScreen(t *testing.T, dir string, args ...string) *screen {
 	return s
 }
 
-func (s *screen) written() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.shown.String()
-}
-
 func (s *screen) text() string { return strings.Join(interpret(s.written()[s.from:]), "\n") }
 
 var sequence = regexp.MustCompile("^\x1b\\[([0-9]*)([A-Za-z])")

@@ -93,6 +93,13 @@ func (term *terminal) enter(text string) {
 	}
 }
 
+// written is everything that the command has written so far.
+func (term *terminal) written() string {
+	term.mu.Lock()
+	defer term.mu.Unlock()
+	return term.shown.String()
+}
+
 // shows waits until the terminal has shown want.
 func (term *terminal) shows(want string) {
 	term.t.Helper()
