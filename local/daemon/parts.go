@@ -19,7 +19,7 @@ import (
 func (d *daemon) newNetwork(subnet netip.Prefix) (*network.Network, error) {
 	config := network.Config{
 		Engine: d.engine, Profile: d.profile.Name, Home: d.profile.Dir, AuthorityDir: filepath.Dir(d.profile.Dir), Subnet: subnet, ClusterDomain: clusterDomain, Logger: d.log,
-		ForceRelay: os.Getenv(network.EnvDial) == "relay",
+		Nodes: d.settings.Nodes, ForceRelay: os.Getenv(network.EnvDial) == "relay",
 	}
 	if d.bind() != "" {
 		address, err := netip.ParseAddr(d.bind())

@@ -48,6 +48,8 @@ type Config struct {
 	ClusterDomain string // "cluster.local" when empty
 	// Bind are the addresses that node ports answer on; loopback, both families, when empty.
 	Bind []netip.Addr
+	// Nodes is how many nodes the cluster shows; with more than one, internalTrafficPolicy Local makes a difference.
+	Nodes int
 	// ForceRelay never dials pod addresses directly, as if the engine were far away. For tests and for engines whose
 	// addresses happen to be those of somebody else.
 	ForceRelay bool

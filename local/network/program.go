@@ -28,6 +28,7 @@ type program struct {
 	services   map[relayproto.Key]*corev1.Service
 	slices     map[relayproto.Key]map[string]*discoveryv1.EndpointSlice
 	hostPods   map[relayproto.Key]*corev1.Pod
+	places     map[types.UID]place // of pods, where there is more than one node
 	namespaces map[string]struct{}
 	stubs      corefile.Config
 	draining   map[types.UID]struct{} // pods about to stop, and those that have ended but are still endpoints
@@ -41,6 +42,7 @@ type program struct {
 	namespacesDirty bool
 	stubsDirty      bool
 	policiesDirty   bool
+	placesDirty     bool
 	unsent          map[relayproto.Key]struct{} // views that the relay has not been told
 	asked           uint64                      // grows with every change
 	taken           uint64                      // the last change that views reflect
@@ -56,7 +58,7 @@ func newProgram(n *Network) *program {
 	return &program{
 		network:  n,
 		services: map[relayproto.Key]*corev1.Service{}, slices: map[relayproto.Key]map[string]*discoveryv1.EndpointSlice{},
-		hostPods: map[relayproto.Key]*corev1.Pod{}, namespaces: map[string]struct{}{}, draining: map[types.UID]struct{}{}, ended: map[types.UID]struct{}{},
+		hostPods: map[relayproto.Key]*corev1.Pod{}, places: map[types.UID]place{}, namespaces: map[string]struct{}{}, draining: map[types.UID]struct{}{}, ended: map[types.UID]struct{}{},
 		views: map[relayproto.Key]*view{}, byPod: map[types.UID]map[relayproto.Key]struct{}{},
 		dirty: map[relayproto.Key]struct{}{}, unsent: map[relayproto.Key]struct{}{},
 		progress: make(chan struct{}), wake: make(chan struct{}, 1),
@@ -137,7 +139,48 @@ func (p *program) setSlice(key relayproto.Key, name string, slice *discoveryv1.E
 	p.markLocked(key)
 }
 
+// A place is where a pod is.
+type place struct {
+	addr netip.Addr
+	node string
+}
+
+// setPlace notes where a pod is; nowhere when it has no address of its own, or is over.
+func (p *program) setPlace(pod *corev1.Pod, gone bool) {
+	if p.network.cfg.Nodes < 2 {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var now place
+	if addr, err := netip.ParseAddr(pod.Status.PodIP); err == nil && addr.Is4() && !gone && !pod.Spec.HostNetwork && !isOver(pod) {
+		now = place{addr, pod.Spec.NodeName}
+	}
+	if p.places[pod.UID] == now {
+		return
+	}
+	if now == (place{}) {
+		delete(p.places, pod.UID)
+	} else {
+		p.places[pod.UID] = now
+	}
+	p.placesDirty = true
+	p.markLocked()
+}
+
+func (p *program) nodesLocked() map[string][]netip.Addr {
+	nodes := map[string][]netip.Addr{}
+	for _, at := range p.places {
+		nodes[at.node] = append(nodes[at.node], at.addr)
+	}
+	for _, addrs := range nodes {
+		slices.SortFunc(addrs, netip.Addr.Compare)
+	}
+	return nodes
+}
+
 func (p *program) setPod(pod *corev1.Pod) {
+	p.setPlace(pod, false)
 	if !hasHostPorts(pod) {
 		return
 	}
@@ -149,6 +192,7 @@ func (p *program) setPod(pod *corev1.Pod) {
 }
 
 func (p *program) dropPod(pod *corev1.Pod) {
+	p.setPlace(pod, true)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	// Endpoints may lag behind, and the engine gives a free address away at once: a pod that is no more must not come
@@ -244,7 +288,7 @@ func (p *program) compose(full bool) (u relayproto.Update, any bool) {
 	}
 	for key := range p.unsent {
 		if v := p.views[key]; v != nil {
-			u.Services = append(u.Services, v.forRelay())
+			u.Services = append(u.Services, v.forRelay(p.network.cfg.Nodes))
 		} else if !full {
 			u.Removed = append(u.Removed, key)
 		}
@@ -261,9 +305,12 @@ func (p *program) compose(full bool) (u relayproto.Update, any bool) {
 		list := append([]relayproto.PodPolicy{}, p.policies...)
 		u.Policies = &list
 	}
-	any = full || len(p.unsent) > 0 || p.namespacesDirty || p.stubsDirty || p.policiesDirty
+	if p.network.cfg.Nodes > 1 && (full || p.placesDirty) {
+		u.Nodes = p.nodesLocked()
+	}
+	any = full || p.placesDirty || len(p.unsent) > 0 || p.namespacesDirty || p.stubsDirty || p.policiesDirty
 	clear(p.unsent)
-	p.namespacesDirty, p.stubsDirty, p.policiesDirty = false, false, false
+	p.namespacesDirty, p.stubsDirty, p.policiesDirty, p.placesDirty = false, false, false, false
 	slices.SortFunc(u.Services, func(a, b relayproto.Service) int { return compareKeys(a.Key, b.Key) })
 	slices.SortFunc(u.Removed, compareKeys)
 	return u, any
@@ -450,12 +497,15 @@ func (p *program) findLocked(host string) *view {
 }
 
 // forRelay is the Service as the relay shall serve it: a headless one forwards nothing.
-func (v *view) forRelay() relayproto.Service {
+func (v *view) forRelay(nodes int) relayproto.Service {
 	s := v.relay
-	if s.Headless {
+	if s.Headless || nodes < 2 {
 		s.Ports = slices.Clone(s.Ports)
 		for i := range s.Ports {
-			s.Ports[i].Backends = nil
+			s.Ports[i].Local = nil // all endpoints are on the only node
+			if s.Headless {
+				s.Ports[i].Backends = nil
+			}
 		}
 	}
 	return s

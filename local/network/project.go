@@ -68,10 +68,14 @@ func project(svc *corev1.Service, subnet netip.Prefix, slices_ []*discoveryv1.En
 	}
 	v.relay.ExternalIPs = externalIPs(svc, subnet)
 	for _, p := range svc.Spec.Ports {
-		v.relay.Ports = append(v.relay.Ports, relayproto.Port{
+		port := relayproto.Port{
 			Name: p.Name, Protocol: protocol(p.Protocol), Port: uint16(p.Port), NodePort: uint16(p.NodePort),
 			Backends: endpoints.backends(p.Name, protocol(p.Protocol)),
-		})
+		}
+		if svc.Spec.InternalTrafficPolicy != nil && *svc.Spec.InternalTrafficPolicy == corev1.ServiceInternalTrafficPolicyLocal {
+			port.Local = endpoints.byNode(port.Name, port.Protocol)
+		}
+		v.relay.Ports = append(v.relay.Ports, port)
 	}
 	if v.relay.Headless {
 		v.relay.Endpoints = endpoints.records()
@@ -95,6 +99,7 @@ func externalIPs(svc *corev1.Service, subnet netip.Prefix) []netip.Addr {
 type endpoint struct {
 	addr     netip.Addr
 	hostname string
+	node     string
 	ports    []relayproto.EndpointPort
 	state    endpointState
 }
@@ -142,7 +147,7 @@ func collect(svc *corev1.Service, list []*discoveryv1.EndpointSlice, fateOf func
 			}
 			for _, text := range e.Addresses {
 				if addr, err := netip.ParseAddr(text); err == nil && addr.Is4() {
-					all = append(all, endpoint{addr: addr, hostname: deref(e.Hostname), ports: ports, state: state})
+					all = append(all, endpoint{addr: addr, hostname: deref(e.Hostname), node: deref(e.NodeName), ports: ports, state: state})
 				}
 			}
 		}
@@ -183,6 +188,21 @@ func (all endpoints) backends(port string, proto relayproto.Protocol) []netip.Ad
 	}
 	slices.SortFunc(found, netip.AddrPort.Compare)
 	return slices.Compact(found)
+}
+
+// byNode are the best endpoints on each node.
+func (all endpoints) byNode(port string, proto relayproto.Protocol) map[string][]netip.AddrPort {
+	nodes := map[string]endpoints{}
+	for _, e := range all {
+		nodes[e.node] = append(nodes[e.node], e)
+	}
+	found := map[string][]netip.AddrPort{}
+	for node, list := range nodes {
+		if backends := list.backends(port, proto); len(backends) > 0 {
+			found[node] = backends
+		}
+	}
+	return found
 }
 
 // records are the names and addresses of the ready endpoints. An address that several slices have (for different named

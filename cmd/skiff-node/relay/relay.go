@@ -42,6 +42,8 @@ type relay struct {
 // A forwarder carries connections to Services' addresses to endpoints.
 type forwarder interface {
 	Apply(set []relayproto.Service, removed []relayproto.Key, full bool) error
+	// SetNodes tells which pods are on which node.
+	SetNodes(nodes map[string][]netip.Addr) error
 }
 
 // A state is everything that the relay was told, by which it goes on after a restart without the daemon.
@@ -49,6 +51,7 @@ type state struct {
 	Services   map[string]relayproto.Service `json:"services"`
 	Namespaces []string                      `json:"namespaces"`
 	Policies   []relayproto.PodPolicy        `json:"policies"`
+	Nodes      map[string][]netip.Addr       `json:"nodes,omitempty"`
 	Stubs      map[string][]netip.AddrPort   `json:"stubs"`
 	Hosts      map[string][]netip.Addr       `json:"hosts"`
 }
@@ -58,7 +61,12 @@ func (r *relay) apply(u relayproto.Update) error {
 	r.applying.Lock()
 	defer r.applying.Unlock()
 	r.zone.Apply(u)
-	err := r.rules.Apply(u.Services, u.Removed, u.Full)
+	var err error
+	if u.Nodes != nil {
+		err = r.rules.SetNodes(u.Nodes)
+		r.state.Nodes = u.Nodes
+	}
+	err = errors.Join(err, r.rules.Apply(u.Services, u.Removed, u.Full))
 	if u.Policies != nil {
 		if failed := policy.Relay(*u.Policies); failed != nil {
 			err = errors.Join(err, failed)
@@ -122,7 +130,7 @@ func (r *relay) restore() {
 		r.log.Warn("the state of the last run is lost", "err", err)
 		return
 	}
-	u := relayproto.Update{Full: true, Namespaces: kept.Namespaces, Policies: &kept.Policies, Stubs: kept.Stubs, Hosts: kept.Hosts}
+	u := relayproto.Update{Full: true, Namespaces: kept.Namespaces, Policies: &kept.Policies, Nodes: kept.Nodes, Stubs: kept.Stubs, Hosts: kept.Hosts}
 	for _, s := range kept.Services {
 		u.Services = append(u.Services, s)
 	}

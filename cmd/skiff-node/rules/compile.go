@@ -21,12 +21,14 @@ type front struct {
 // A target is where the connections of one Service port go.
 type target struct {
 	chain    string
-	backends []netip.AddrPort // sorted
-	affinity int              // seconds, 0 for none
+	backends []netip.AddrPort            // sorted
+	local    map[string][]netip.AddrPort // by node, for its pods; nil for the same everywhere
+	affinity int                         // seconds, 0 for none
 }
 
 func (t target) equal(o target) bool {
-	return t.chain == o.chain && t.affinity == o.affinity && slices.Equal(t.backends, o.backends)
+	return t.chain == o.chain && t.affinity == o.affinity && slices.Equal(t.backends, o.backends) &&
+		(t.local == nil) == (o.local == nil) && maps.EqualFunc(t.local, o.local, slices.Equal[[]netip.AddrPort])
 }
 
 // A compiled Service is what it contributes to the table.
@@ -54,6 +56,10 @@ func compile(s relayproto.Service, node netip.Addr, reserved map[front]bool) com
 		t := target{chain: chainName(s.Key, p), backends: slices.Clone(backends), affinity: s.AffinitySeconds}
 		slices.SortFunc(t.backends, netip.AddrPort.Compare)
 		t.backends = slices.Compact(t.backends)
+		if p.Local != nil {
+			// Which endpoint of a node a client had is not remembered: most have one there.
+			t.local, t.affinity = p.Local, 0
+		}
 		add := func(f front) {
 			if f.addr.Is4() && !reserved[f] {
 				c.fronts[f] = t.chain

@@ -112,13 +112,17 @@ func gotoChain(chain string) []expr.Any {
 	return []expr.Any{&expr.Verdict{Kind: expr.VerdictGoto, Chain: chain}}
 }
 
-// ip saddr @clients goto chain
-func gotoIfKnown(clients *nftables.Set, chain string) []expr.Any {
+// ip saddr @clients
+func isKnown(clients *nftables.Set) []expr.Any {
 	return []expr.Any{
 		loadIP(reg0, ipSource),
 		&expr.Lookup{SourceRegister: reg0, SetName: clients.Name, SetID: clients.ID},
-		&expr.Verdict{Kind: expr.VerdictGoto, Chain: chain},
 	}
+}
+
+// ip saddr @clients goto chain
+func gotoIfKnown(clients *nftables.Set, chain string) []expr.Any {
+	return append(isKnown(clients), gotoChain(chain)...)
 }
 
 // update @clients { ip saddr }

@@ -39,6 +39,8 @@ type Table struct {
 
 	desired map[relayproto.Key]relayproto.Service
 	current map[relayproto.Key]compiled
+	nodes   map[string][]netip.Addr  // the pods of each node; nil until told
+	known   map[string]bool          // nodes that have a set
 	owner   map[front]relayproto.Key // which Service a map element belongs to
 	queued  int                      // messages since the last flush, roughly
 }
@@ -88,6 +90,7 @@ func (t *Table) Len() int { return len(t.current) }
 func (t *Table) reset() error {
 	t.current = map[relayproto.Key]compiled{}
 	t.owner = map[front]relayproto.Key{}
+	t.known = map[string]bool{}
 	table := &nftables.Table{Name: tableName, Family: nftables.TableFamilyIPv4}
 	// Adding first makes the removal succeed whether or not the table was there.
 	t.conn.AddTable(table)
@@ -125,6 +128,11 @@ func (t *Table) reset() error {
 		Hooknum: nftables.ChainHookOutput, Priority: nftables.ChainPriorityFilter,
 	})
 	t.addRule(quiet, dropRedirects()...)
+	if t.nodes != nil {
+		if err := t.queueNodes(); err != nil {
+			return err
+		}
+	}
 	return t.flush("create the table")
 }
 
@@ -278,6 +286,7 @@ func (t *Table) queue(c *change) error {
 		if old.affinity > 0 {
 			t.dropAffinity(old, old.backends)
 		}
+		t.dropLocal(old, target{})
 	}
 	return nil
 }
@@ -294,11 +303,20 @@ func (t *Table) queueTarget(now, old target) error {
 		}
 		t.dropAffinity(old, gone)
 	}
-	if now.affinity > 0 {
+	t.dropLocal(old, now)
+	switch {
+	case now.local != nil:
+		return t.queueLocal(chain, now)
+	case now.affinity > 0:
 		return t.queueAffinity(chain, now)
 	}
-	if len(now.backends) == 1 {
-		t.addRule(chain, dnatTo(now.backends[0])...)
+	return t.queueChoice(chain, now.backends)
+}
+
+// queueChoice writes a chain that picks any of the endpoints.
+func (t *Table) queueChoice(chain *nftables.Chain, backends []netip.AddrPort) error {
+	if len(backends) == 1 {
+		t.addRule(chain, dnatTo(backends[0])...)
 		return nil
 	}
 	choices := &nftables.Set{
@@ -306,18 +324,18 @@ func (t *Table) queueTarget(now, old target) error {
 		KeyType:  nftables.TypeInteger,
 		DataType: nftables.MustConcatSetType(nftables.TypeIPAddr, nftables.TypeInetService),
 	}
-	elements := make([]nftables.SetElement, len(now.backends))
-	for i, b := range now.backends {
+	elements := make([]nftables.SetElement, len(backends))
+	for i, b := range backends {
 		elements[i] = nftables.SetElement{Key: binaryutil.NativeEndian.PutUint32(uint32(i)), Val: destination(b)}
 	}
 	if err := t.conn.AddSet(choices, elements); err != nil {
 		return fmt.Errorf("describe endpoints: %w", err)
 	}
 	t.queued += 2
-	t.addRule(chain, dnatRandom(choices, len(now.backends))...)
+	t.addRule(chain, dnatRandom(choices, len(backends))...)
 	// The elements of a chain's choices go at once when it is written again, and who is in the old chain at that moment
 	// finds none: some in 10,000 updates under load were refused a connection.
-	t.addRule(chain, dnatTo(now.backends[0])...)
+	t.addRule(chain, dnatTo(backends[0])...)
 	return nil
 }
 

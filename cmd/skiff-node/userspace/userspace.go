@@ -57,6 +57,9 @@ func (f *Forwarder) Apply(set []relayproto.Service, removed []relayproto.Key, fu
 	return nil
 }
 
+// SetNodes does nothing: which pod a connection is from is not asked here.
+func (f *Forwarder) SetNodes(map[string][]netip.Addr) error { return nil }
+
 // portsOf lists what a Service has open. A port without endpoints is left closed: the kernel refuses connections to it.
 func (f *Forwarder) portsOf(s relayproto.Service) map[listen.Port]listen.Target {
 	ports := map[listen.Port]listen.Target{}

@@ -49,6 +49,8 @@ type Options struct {
 	Engine       *docker.Engine
 	ForceRelay   bool
 	IngressPorts ingress.Ports
+	// Nodes is how many nodes there are; one when 0.
+	Nodes int
 }
 
 // Start brings up a network of its own, which is removed when the test ends.
@@ -113,7 +115,7 @@ func (c *Cluster) New(o Options) {
 	var err error
 	c.Network, err = network.New(network.Config{
 		Engine: c.Engine, Profile: c.Profile, Subnet: c.Subnet, ForceRelay: o.ForceRelay,
-		IngressPorts: o.IngressPorts, Logger: log,
+		IngressPorts: o.IngressPorts, Nodes: o.Nodes, Logger: log,
 	})
 	if err != nil {
 		c.T.Fatal(err)

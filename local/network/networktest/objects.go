@@ -27,6 +27,15 @@ func (c *Cluster) Service(s *corev1.Service) {
 	}
 }
 
+// Place puts a pod's object on a node.
+func (c *Cluster) Place(p *Pod, node string) {
+	c.T.Helper()
+	p.Object.Spec.NodeName = node
+	if _, err := c.Client.CoreV1().Pods(p.Object.Namespace).Update(context.Background(), p.Object, metav1.UpdateOptions{}); err != nil {
+		c.T.Fatal(err)
+	}
+}
+
 // Namespace makes a namespace exist.
 func (c *Cluster) Namespace(name string) {
 	c.T.Helper()
@@ -47,6 +56,7 @@ type Port struct {
 // An Endpoint is one address of an EndpointSlice, ready unless it says otherwise.
 type Endpoint struct {
 	IP, Hostname, UID     string
+	Node                  string
 	NotReady, Terminating bool
 }
 
@@ -68,6 +78,9 @@ func (c *Cluster) Slice(namespace, service string, ports []Port, endpoints ...En
 		}
 		if e.Hostname != "" {
 			out.Hostname = &e.Hostname
+		}
+		if e.Node != "" {
+			out.NodeName = &e.Node
 		}
 		if e.UID != "" {
 			out.TargetRef = &corev1.ObjectReference{Kind: "Pod", UID: types.UID(e.UID)}

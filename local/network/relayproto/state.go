@@ -36,6 +36,9 @@ type Port struct {
 	Port     uint16           `json:"port"`
 	NodePort uint16           `json:"node,omitempty"`
 	Backends []netip.AddrPort `json:"to,omitempty"`
+	// Local are the endpoints for pods by the node that they are on, where these get none of another node; nil where it does
+	// not matter.
+	Local map[string][]netip.AddrPort `json:"local,omitempty"`
 }
 
 // An Endpoint is one address behind a headless Service.
@@ -91,6 +94,8 @@ type Update struct {
 	Stubs map[string][]netip.AddrPort `json:"stubs,omitempty"`
 	// Hosts maps names to fixed addresses; nil leaves them alone.
 	Hosts map[string][]netip.Addr `json:"hosts,omitempty"`
+	// Nodes are the addresses of the pods on each node; nil leaves them alone.
+	Nodes map[string][]netip.Addr `json:"nodes,omitempty"`
 	// Policies replaces what is known of isolated pods; nil leaves it alone.
 	Policies *[]PodPolicy `json:"policies,omitempty"`
 }
