@@ -7,6 +7,8 @@ import (
 	"time"
 
 	v1 "k8s.io/api/core/v1"
+
+	"skiff.local/skiff/runtime/docker"
 )
 
 // TestRestarts follows containers that end by themselves, over a restart of the daemon.
@@ -45,6 +47,7 @@ func TestRestarts(t *testing.T) {
 		side.RestartPolicy = &always
 		p.Spec.InitContainers = []v1.Container{side}
 	})
+	c.pod("lost", nil)
 	long := strings.Repeat("0123456789", 500)
 	c.pod("message", func(p *v1.Pod) {
 		p.Spec.RestartPolicy = v1.RestartPolicyNever
@@ -92,7 +95,11 @@ func TestRestarts(t *testing.T) {
 	if pause := last.State.StartedAt.Sub(previous.State.FinishedAt); pause < 10*time.Second || pause > 25*time.Second {
 		t.Errorf("the second restart came %v after the end", pause)
 	}
+	c.until("lost", "ready", patience, ready)
 	c.stopAgent()
+	if err := c.engine.RemoveContainer(context.Background(), c.containerOf("lost", 0).ID, docker.RemoveOptions{Force: true}); err != nil {
+		t.Fatal(err)
+	}
 	c.run()
 	c.untilWhy("crash", "CrashLoopBackOff")
 	p = c.get("crash")
@@ -102,6 +109,10 @@ func TestRestarts(t *testing.T) {
 	why, _ := c.agent.Why("default", "crash")
 	if until := why.Waits[0].Until; until.Sub(last.State.FinishedAt) != 20*time.Second {
 		t.Errorf("after a restart of the daemon the next start is %v after the end, want 20s", until.Sub(last.State.FinishedAt))
+	}
+	p = c.until("lost", "back", patience, func(p *v1.Pod) bool { return ready(p) && status(p, "main").RestartCount == 1 })
+	if l := status(p, "main").LastTerminationState.Terminated; l == nil || l.Reason != "ContainerStatusUnknown" || l.ExitCode != 137 {
+		t.Errorf("a container that went while no daemon looked: %+v", l)
 	}
 	if s := status(c.get("own-policy"), "main"); s.RestartCount != 1 || s.State.Running == nil {
 		t.Errorf("own-policy after a restart of the daemon: %+v", s)

@@ -96,7 +96,7 @@ func TestMorePods(t *testing.T) {
 			"names": testNames, "dns": testDNS, "host-namespaces": testHostNamespaces, "claim": testClaim,
 			"force": testForceDelete, "starting": testDeleteWhileStarting, "gate": testReadinessGate, "restart-policy": testOnFailure,
 			"image-update": testImageUpdate, "guaranteed": testGuaranteed, "tcp-probe": testTCPProbe,
-			"exec-probe-timeout": testExecProbeTimeout, "post-start-fails": testPostStartFails, "evict": testEvict,
+			"exec-probe-timeout": testExecProbeTimeout, "post-start-fails": testPostStartFails, "post-start-kinds": testPostStartKinds, "unmakeable": testUnmakeable, "evict": testEvict,
 			"resize": testResize, "size-limit": testSizeLimit, "start-over": testStartOver, "fields": testEnvFile,
 		} {
 			t.Run(name, func(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	v1 "k8s.io/api/core/v1"
+	podutil "k8s.io/kubernetes/pkg/api/v1/pod"
 )
 
 func TestPodRunsAndGoes(t *testing.T) {
@@ -17,6 +18,11 @@ func TestPodRunsAndGoes(t *testing.T) {
 	t.Logf("create to Ready: %v", time.Since(start))
 	if p.Status.Phase != v1.PodRunning || p.Status.PodIP == "" || p.Status.HostIP != "10.244.0.1" {
 		t.Errorf("status: %+v", p.Status)
+	}
+	for _, kind := range []v1.PodConditionType{v1.PodScheduled, v1.PodReadyToStartContainers, v1.PodInitialized, v1.ContainersReady, v1.PodReady} {
+		if _, cond := podutil.GetPodCondition(&p.Status, kind); cond == nil || cond.Status != v1.ConditionTrue {
+			t.Errorf("condition %s: %+v", kind, cond)
+		}
 	}
 	if got := c.exec("web", "main", "hostname"); got != "web" {
 		t.Errorf("hostname %q", got)

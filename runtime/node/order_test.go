@@ -8,6 +8,7 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
 func testInit(t *testing.T, c *cluster) {
@@ -110,5 +111,42 @@ func testEphemeral(t *testing.T, c *cluster) {
 	c.until("dbg", "being debugged", patience, func(p *v1.Pod) bool { return status(p, "debugger").State.Running != nil })
 	if got := c.exec("dbg", "debugger", "ps"); !strings.Contains(got, "sleep 0.1") {
 		t.Errorf("processes: %s", got)
+	}
+}
+
+// testPostStartKinds: hooks that ask a server, that sleep, and that have no handler that a kubelet knows.
+func testPostStartKinds(t *testing.T, c *cluster) {
+	always := v1.ContainerRestartPolicyAlways
+	post := func(h v1.LifecycleHandler) *v1.Lifecycle { return &v1.Lifecycle{PostStart: &h} }
+	get := func(path string) v1.LifecycleHandler {
+		return v1.LifecycleHandler{HTTPGet: &v1.HTTPGetAction{Port: intstr.FromInt32(8080), Path: path}}
+	}
+	hooked := func(name string, h v1.LifecycleHandler) {
+		c.pod(name, func(p *v1.Pod) {
+			server := c.container("server", "mkdir /tmp/w; touch /tmp/w/up; httpd -f -p 8080 -h /tmp/w")
+			server.RestartPolicy = &always
+			server.StartupProbe = &v1.Probe{PeriodSeconds: 1, FailureThreshold: 100, ProbeHandler: v1.ProbeHandler{TCPSocket: &v1.TCPSocketAction{Port: intstr.FromInt32(8080)}}}
+			p.Spec.InitContainers = []v1.Container{server}
+			main(p).Lifecycle = post(h)
+		})
+	}
+	hooked("post-http", get("/up"))
+	hooked("post-404", get("/missing"))
+	hooked("post-tcp", v1.LifecycleHandler{TCPSocket: &v1.TCPSocketAction{Port: intstr.FromInt32(8080)}})
+	hooked("post-sleep", v1.LifecycleHandler{Sleep: &v1.SleepAction{Seconds: 2}})
+	c.until("post-http", "ready", patience, ready)
+	p := c.until("post-sleep", "ready", patience, ready)
+	for _, cond := range p.Status.Conditions {
+		started := status(p, "main").State.Running.StartedAt
+		if cond.Type == v1.PodReady && cond.LastTransitionTime.Sub(started.Time) < time.Second {
+			t.Errorf("ready at %v, before the hook that began at %v has slept", cond.LastTransitionTime, started)
+		}
+	}
+	for _, name := range []string{"post-404", "post-tcp"} {
+		c.untilEvent(name, "Warning FailedPostStartHook: PostStartHook failed")
+		c.until(name, "restarted", patience, func(p *v1.Pod) bool { return status(p, "main").RestartCount > 0 })
+	}
+	if p := c.get("post-http"); status(p, "main").RestartCount != 0 {
+		t.Errorf("%+v", status(p, "main"))
 	}
 }

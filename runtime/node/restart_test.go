@@ -132,3 +132,18 @@ func testStartOver(t *testing.T, c *cluster) {
 		t.Errorf("%+v", status(p, "init"))
 	}
 }
+
+// testUnmakeable: what the engine refuses to create, and images that have no name, with kubelet's reasons.
+func testUnmakeable(t *testing.T, c *cluster) {
+	c.pod("workdir", func(p *v1.Pod) { main(p).WorkingDir = "relative" })
+	c.pod("misnamed", func(p *v1.Pod) { main(p).Image = "Not/An:image:name" })
+	for name, reason := range map[string]string{"workdir": "CreateContainerError", "misnamed": "InvalidImageName"} {
+		p := c.until(name, "refused", patience, func(p *v1.Pod) bool {
+			w := status(p, "main").State.Waiting
+			return w != nil && w.Reason == reason
+		})
+		if p.Status.Phase != v1.PodPending {
+			t.Errorf("%s: %s", name, p.Status.Phase)
+		}
+	}
+}

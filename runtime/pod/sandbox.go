@@ -26,6 +26,9 @@ func (w *Worker) createSandbox(op plan.Op) job {
 	}
 	w.volumesExist = true
 	return func(ctx context.Context) (func(), error) {
+		if err := w.cfg.Spec.CheckSandbox(pod); err != nil {
+			return nil, err
+		}
 		volumes, err := volume.Resolve(ctx, w.cfg.Spec.Profile, pod, w.cfg.Objects)
 		if err != nil {
 			return nil, &mountError{err}

@@ -158,6 +158,8 @@ func (s *statusMaker) unseen(c *v1.Container, status *v1.ContainerStatus, old v1
 	}
 	status.RestartCount = old.RestartCount
 	status.LastTerminationState = old.LastTerminationState
+	// The id stays although the container went: it tells that there was one, which the next one is counted after.
+	status.ContainerID, status.ImageID = old.ContainerID, old.ImageID
 	switch {
 	case old.State.Terminated != nil:
 		*status = old
@@ -166,7 +168,6 @@ func (s *statusMaker) unseen(c *v1.Container, status *v1.ContainerStatus, old v1
 			Reason: "ContainerStatusUnknown", ExitCode: 137, ContainerID: old.ContainerID,
 			Message: "The container could not be located when the pod was terminated",
 		}
-		status.ContainerID, status.ImageID = old.ContainerID, old.ImageID
 		if s.p.Terminal {
 			status.State = v1.ContainerState{Terminated: lost}
 		} else {

@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"errors"
 	"strings"
 
 	v1 "k8s.io/api/core/v1"
@@ -44,6 +45,15 @@ func (c *Config) Sandbox(pod *v1.Pod, attempt int, mounts []docker.Mount) docker
 		out.PID = "host"
 	}
 	return out
+}
+
+// CheckSandbox refuses what the engine has no way to give a pod: as with kubelet, it isn't left out silently. The engine maps
+// users for all containers or for none.
+func (c *Config) CheckSandbox(pod *v1.Pod) error {
+	if pod.Spec.HostUsers == nil || *pod.Spec.HostUsers || c.Engine.UserNSRemap || c.Engine.Rootless {
+		return nil
+	}
+	return errors.New("hostUsers is false, but the Docker Engine has no user namespaces: leave hostUsers out, or run the engine rootless or with userns-remap")
 }
 
 // Hostname is the pod's host name and, with a subdomain, its domain.
