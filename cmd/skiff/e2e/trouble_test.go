@@ -30,16 +30,17 @@ func TestTroubleIsSaidClearly(t *testing.T) {
 		code int
 		says []string
 	}{
-		"no engine":                         {[]string{"start"}, []string{"DOCKER_HOST=unix:///nowhere/docker.sock"}, 3, []string{"/nowhere/docker.sock"}},
-		"a taken port":                      {[]string{"start", "--api-port", port}, nil, 7, []string{port}},
-		"an unusable home":                  {[]string{"start"}, []string{"SKIFF_HOME=" + filepath.Join(file, "home")}, 6, []string{"SKIFF_HOME"}},
-		"no daemon's program":               {[]string{"start"}, []string{"SKIFFD=/nowhere/skiffd"}, 13, []string{"/nowhere/skiffd", "SKIFFD"}},
-		"a daemon of another release":       {[]string{"start"}, []string{"SKIFFD=" + anotherRelease(t)}, 13, []string{"0.0.1", "not of one release"}},
-		"a number of nodes that is none":    {[]string{"start", "--nodes", "-3"}, nil, 2, []string{"--nodes -3", "use 1 to"}},
-		"a bad profile name":                {[]string{"start", "-p", "Not_A_Name"}, nil, 2, []string{"Not_A_Name"}},
-		"a verb that is no verb":            {[]string{"strat"}, nil, 2, []string{`no verb "strat"`, "skiff start"}},
-		"an unknown flag":                   {[]string{"start", "--frobnicate"}, nil, 2, []string{"--frobnicate", "skiff start --help"}},
-		"an unknown flag of a mounted verb": {[]string{"get", "--frobnicate"}, nil, 2, []string{"--frobnicate"}},
+		"no engine":                           {[]string{"start"}, []string{"DOCKER_HOST=unix:///nowhere/docker.sock"}, 3, []string{"/nowhere/docker.sock"}},
+		"a taken port":                        {[]string{"start", "--api-port", port}, nil, 7, []string{port}},
+		"an unusable home":                    {[]string{"start"}, []string{"SKIFF_HOME=" + filepath.Join(file, "home")}, 6, []string{"SKIFF_HOME"}},
+		"no daemon's program":                 {[]string{"start"}, []string{"SKIFFD=/nowhere/skiffd"}, 13, []string{"/nowhere/skiffd", "SKIFFD"}},
+		"a daemon of another release":         {[]string{"start"}, []string{"SKIFFD=" + anotherRelease(t)}, 13, []string{"0.0.1", "not of one release"}},
+		"a number of nodes that is none":      {[]string{"start", "--nodes", "-3"}, nil, 2, []string{"--nodes -3", "use 1 to"}},
+		"a bad profile name":                  {[]string{"start", "-p", "Not_A_Name"}, nil, 2, []string{"Not_A_Name"}},
+		"a verb that is no verb":              {[]string{"strat"}, nil, 2, []string{`no verb "strat"`, "skiff start"}},
+		"a service without a service manager": {[]string{"daemon", "install"}, []string{"PATH=/nowhere"}, 1, []string{"does not answer", "skiff works without"}},
+		"an unknown flag":                     {[]string{"start", "--frobnicate"}, nil, 2, []string{"--frobnicate", "skiff start --help"}},
+		"an unknown flag of a mounted verb":   {[]string{"get", "--frobnicate"}, nil, 2, []string{"--frobnicate"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			home := filepath.Join(t.TempDir(), "home")
