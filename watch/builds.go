@@ -18,7 +18,7 @@ import (
 	"skiff.local/skiff/watch/plan"
 )
 
-// Builder builds images. build.Docker is the real one.
+// Builder builds images. build.Tidy is the real one.
 type Builder interface {
 	Build(ctx context.Context, image build.Image, output func(line string)) (id string, err error)
 }

@@ -181,7 +181,7 @@ func newSet(config Config, target target) *Set {
 		config.Settle = 250 * time.Millisecond
 	}
 	if config.Builder == nil {
-		config.Builder = build.Docker{}
+		config.Builder = &build.Tidy{}
 	}
 	return &Set{
 		builds: newBuilds(), places: newPlaces(),

@@ -90,7 +90,7 @@ func (s *sets) add(d watch.Definition) (watch.Definition, error) {
 func (s *sets) startLocked(d watch.Definition) (watch.Definition, error) {
 	log := s.log
 	set, err := watch.NewSet(watch.Config{
-		Definition: d, REST: rest.CopyConfig(s.config), Logger: s.log, Builder: build.Docker{Host: s.engine},
+		Definition: d, REST: rest.CopyConfig(s.config), Logger: s.log, Builder: &build.Tidy{Docker: build.Docker{Host: s.engine}},
 		Events: func(e event.Event) { log.Log(context.Background(), levelOf(e), textOf(e), "set", e.Set) },
 	})
 	if err != nil {

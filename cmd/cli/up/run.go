@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	"skiff.local/skiff/cmd/cli/env"
 	"skiff.local/skiff/cmd/cli/exit"
@@ -32,9 +33,10 @@ func Run(ctx context.Context, o *Options) error {
 		return exit.With(exit.Usage, errors.New("the daemon watches for skiff's own cluster only"), "leave -d out")
 	}
 	view := newRenderer(o, target)
+	builder := o.builder(ctx)
 	set, err := watch.NewSet(watch.Config{
 		Definition: o.definition(target.Namespace), REST: target.REST, Events: view.event,
-		Once: o.Once || o.Background, DryRun: o.DryRun, Confirm: o.confirm(view), Builder: o.builder(ctx),
+		Once: o.Once || o.Background, DryRun: o.DryRun, Confirm: o.confirm(view), Builder: builder,
 	})
 	if err != nil {
 		return exit.With(exit.Usage, err, "")
@@ -46,6 +48,11 @@ func Run(ctx context.Context, o *Options) error {
 	}
 	err = set.Run(ctx)
 	view.close()
+	if tidy, ok := builder.(*build.Tidy); ok {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tidyTimeout)
+		defer cancel()
+		tidy.Collect(ctx)
+	}
 	switch {
 	case errors.Is(err, watch.ErrDeclined):
 		return exit.With(exit.Interrupted, err, "")
@@ -62,6 +69,9 @@ func Run(ctx context.Context, o *Options) error {
 	return nil
 }
 
+// tidyTimeout bounds the removal of images at the end, for which somebody waits. Chosen.
+const tidyTimeout = 5 * time.Second
+
 // builder builds on the engine that the cluster runs on.
 func (o *Options) builder(ctx context.Context) watch.Builder {
 	if !o.Build {
@@ -72,7 +82,7 @@ func (o *Options) builder(ctx context.Context) watch.Builder {
 		return nil
 	}
 	defer engine.Close()
-	return build.Docker{Host: engine.Host()}
+	return &build.Tidy{Docker: build.Docker{Host: engine.Host()}}
 }
 
 // MayTouch asks once before a cluster is changed that isn't skiff's.
