@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"net"
+	"net/netip"
 	"strconv"
 	"strings"
 	"sync"
@@ -135,17 +137,24 @@ func (n *Network) relaySpec() docker.ContainerSpec {
 		},
 		Hostname: "relay",
 		Network:  n.Name(),
-		Endpoint: docker.Endpoint{IPv4: RelayAddr(subnet)},
+		Endpoint: docker.Endpoint{IPv4: RelayAddr(subnet), MAC: macOf(RelayAddr(subnet))},
 		CapDrop:  []string{"ALL"},
 		CapAdd:   []string{"NET_ADMIN", "NET_BIND_SERVICE"},
 		Security: docker.SecurityOptions{NoNewPrivileges: true},
 		Sysctls:  map[string]string{"net.ipv4.ip_forward": "1"},
 	}
 	sum := fnv.New64a()
-	fmt.Fprint(sum, spec.Image, "\n", strings.Join(spec.Entrypoint, "\n"), spec.CapAdd, spec.Sysctls)
+	fmt.Fprint(sum, spec.Image, "\n", strings.Join(spec.Entrypoint, "\n"), spec.CapAdd, spec.Sysctls, spec.Endpoint.MAC)
 	spec.Labels = docker.ProfileLabels(n.cfg.Profile, docker.RoleRelay)
 	spec.Labels[docker.LabelSpecHash] = strconv.FormatUint(sum.Sum64(), 16)
 	return spec
+}
+
+// macOf is the hardware address that engines before 28 give to whoever has an IPv4 address. Later ones choose another one
+// at every start, which pods that know a Service's address by the former one would notice for half a minute.
+func macOf(a netip.Addr) string {
+	ip := a.As4()
+	return net.HardwareAddr{0x02, 0x42, ip[0], ip[1], ip[2], ip[3]}.String()
 }
 
 // Stop stops the relay and keeps it and the network, so that the next start is fast. Pods must have been stopped before:

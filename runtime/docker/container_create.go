@@ -39,6 +39,10 @@ func (e *Engine) CreateContainer(ctx context.Context, spec ContainerSpec) (strin
 	if err != nil {
 		return "", &Error{Op: op, Object: spec.Name, Kind: ErrInvalid, Text: err.Error(), Err: err}
 	}
+	if mac := spec.Endpoint.MAC; mac != "" && !e.features.EndpointMAC {
+		config.MacAddress = mac //nolint:staticcheck // what replaces it is younger
+		networking.EndpointsConfig[spec.Network].MacAddress = ""
+	}
 	resp, err := e.cli.ContainerCreate(ctx, config, host, networking, platform, spec.Name)
 	if err != nil {
 		err = e.convert(err, op, spec.Name)

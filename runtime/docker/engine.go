@@ -146,6 +146,7 @@ func featuresOf(api string) Features {
 		StopWithSignal:    atLeast(api, "1.42"),
 		Annotations:       atLeast(api, "1.43"),
 		RecursiveReadOnly: atLeast(api, "1.44"),
+		EndpointMAC:       atLeast(api, "1.44"),
 		VolumeSubpath:     atLeast(api, "1.45"),
 		TmpfsOptions:      atLeast(api, "1.46"),
 		ImageMounts:       atLeast(api, "1.48"),

@@ -160,6 +160,7 @@ type Features struct {
 	StopWithSignal    bool // a stop may name its signal (1.42); StopContainer emulates it otherwise
 	Annotations       bool // 1.43
 	RecursiveReadOnly bool // 1.44
+	EndpointMAC       bool // 1.44; before, a hardware address is the container's
 	VolumeSubpath     bool // 1.45
 	TmpfsOptions      bool // 1.46
 	ImageMounts       bool // 1.48

@@ -333,8 +333,17 @@ func networks(t *testing.T, s *suite) {
 		c := s.spec("sleep")
 		c.Network = name
 		first, second := s.start(t, c), ""
-		c.Name, c.Endpoint.IPv4 = UniqueName("c"), fixed
+		c.Name, c.Endpoint = UniqueName("c"), docker.Endpoint{IPv4: fixed, MAC: "02:42:0a:d5:7f:01"}
 		second = s.start(t, c)
+		if err := s.eng.StopContainer(ctx, second, docker.StopOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.eng.StartContainer(ctx, second); err != nil {
+			t.Fatal(err)
+		}
+		if got := s.inspect(t, second).Networks[name].MAC; got != c.Endpoint.MAC {
+			t.Errorf("second: hardware address %s, want %s", got, c.Endpoint.MAC)
+		}
 		if ip := s.inspect(t, first).IP(name); !spec.IPRange.Contains(ip) || ip == spec.Gateway {
 			t.Errorf("first: %v", ip)
 		}

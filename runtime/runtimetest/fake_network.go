@@ -105,7 +105,7 @@ func (f *Fake) attachNetworks(c *fakeContainer) error {
 			f.detachNetworks(c)
 			return fail(docker.ErrNotFound, op, c.name, "network %s not found", name)
 		}
-		state := docker.EndpointState{NetworkID: n.id, Gateway: n.spec.Gateway}
+		state := docker.EndpointState{NetworkID: n.id, Gateway: n.spec.Gateway, MAC: ep.MAC}
 		if n.spec.Subnet.IsValid() {
 			var err error
 			if state.IPv4, err = n.allocate(ep.IPv4, c.id); err != nil {
