@@ -81,7 +81,7 @@ func ContainerMode(id string) string { return "container:" + id }
 type Endpoint struct {
 	IPv4    netip.Addr // a static address; the network's IPAM chooses when invalid
 	IPv6    netip.Addr
-	MAC     string // a fixed hardware address; the engine chooses when empty, from 28.0 on anew at every start
+	MAC     string   // a fixed hardware address; the engine chooses when empty, from 28.0 on anew at every start
 	Aliases []string // names that the engine's DNS answers on this network
 }
 
