@@ -73,8 +73,10 @@ func (b *balancer) addresses(key relayproto.Key) []netip.Addr {
 func lostLocalhost(svc *corev1.Service) bool {
 	at := svc.Status.LoadBalancer.Ingress
 	return len(at) > 0 && !slices.ContainsFunc(at, func(in corev1.LoadBalancerIngress) bool {
-		open := len(in.Ports) == 0 || slices.ContainsFunc(in.Ports, func(p corev1.PortStatus) bool { return p.Error == nil })
-		return in.Hostname != "" && open
+		open := func(p corev1.ServicePort) bool {
+			return len(in.Ports) == 0 || slices.ContainsFunc(in.Ports, func(s corev1.PortStatus) bool { return s.Port == p.Port && s.Error == nil })
+		}
+		return in.Hostname != "" && slices.ContainsFunc(svc.Spec.Ports, open)
 	})
 }
 
@@ -98,7 +100,8 @@ func (b *balancer) address(key relayproto.Key) netip.Addr {
 }
 
 // balanced is a LoadBalancer's status: localhost and its own address, as far as its ports are open there. Without any it is
-// localhost all the same, with what is wrong with each port: the Service must not look as if somebody were still at it.
+// localhost all the same, with what is wrong with each port and the node port to use instead: the Service must not look as if
+// somebody were still at it.
 func balanced(svc *corev1.Service, bind []netip.Addr, own netip.Addr, open func(netip.Addr, corev1.ServicePort) bool) []corev1.LoadBalancerIngress {
 	shared := func(p corev1.ServicePort) bool {
 		return slices.ContainsFunc(bind, func(a netip.Addr) bool { return open(a, p) })
@@ -114,6 +117,11 @@ func balanced(svc *corev1.Service, bind []netip.Addr, own netip.Addr, open func(
 		}
 	}
 	if len(at) == 0 {
+		for _, p := range svc.Spec.Ports {
+			if p.NodePort != 0 {
+				localhost = append(localhost, corev1.PortStatus{Port: p.NodePort, Protocol: p.Protocol})
+			}
+		}
 		at = []corev1.LoadBalancerIngress{{Hostname: "localhost", Ports: localhost}}
 	}
 	return at

@@ -45,7 +45,7 @@ func newLocalhost(ctx context.Context, n *Network, c Cluster) *localhost {
 	l.ports = listen.New(listen.Config{
 		Dial: n.dialCluster,
 		Failed: func(p listen.Problem) {
-			recorder.Event(n.program.reference(p.Owner), corev1.EventTypeWarning, "PortUnavailable", portMessage(l.named(p))+l.instead(p))
+			recorder.Event(n.program.reference(p.Owner), corev1.EventTypeWarning, "PortUnavailable", l.balancer.portMessage(p, l.ingress.Status()))
 			n.program.touch(p.Owner)
 		},
 		Opened: func(o listen.Owner, p listen.Port) {
@@ -77,7 +77,7 @@ func newLocalhost(ctx context.Context, n *Network, c Cluster) *localhost {
 	n.program.onExternalIPs(l.policing.poke)
 	l.stubs = newStubs(n.program, recorder)
 	n.mu.Lock()
-	n.ports, n.ingress, n.policing = l.ports, l.ingress, l.policing
+	n.ports, n.balancer, n.ingress, n.policing = l.ports, l.balancer, l.ingress, l.policing
 	n.mu.Unlock()
 	return l
 }
@@ -161,27 +161,6 @@ func (l *localhost) portsOf(key relayproto.Key, v *view) map[listen.Port]listen.
 		}
 	}
 	return ports
-}
-
-// named puts the name on a problem whose holder is this very process.
-func (l *localhost) named(p listen.Problem) listen.Problem {
-	return nameIngress(p, l.ingress.Status())
-}
-
-func nameIngress(p listen.Problem, at ingress.Status) listen.Problem {
-	if port := p.Port.Addr.Port(); p.Port.Protocol == relayproto.TCP && listen.InUse(p.Err) && (port == at.HTTP || port == at.HTTPS) {
-		p.Holder = "this cluster's Ingress"
-	}
-	return p
-}
-
-// instead says where else a LoadBalancer answers whose port on localhost can't be opened.
-func (l *localhost) instead(p listen.Problem) string {
-	own := l.balancer.address(relayproto.Key{Namespace: p.Owner.Namespace, Name: p.Owner.Name})
-	if p.Owner.Kind != "Service" || !own.IsValid() || own == p.Port.Addr.Addr() {
-		return ""
-	}
-	return "; the Service's own address is " + own.String()
 }
 
 // settle lets LoadBalancers have localhost's ports that were somebody else's before the daemon started.

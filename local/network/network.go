@@ -73,6 +73,7 @@ type Network struct {
 	image string          // of the relay; guarded by mu
 	ports *listen.Manager // while Run runs; guarded by mu
 
+	balancer *balancer           // while Run runs; guarded by mu
 	ingress  *ingress.Controller // while Run runs; guarded by mu
 	policing *policing           // while Run runs; guarded by mu
 }

@@ -1,14 +1,11 @@
 package network
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
-	"os"
 
 	corev1 "k8s.io/api/core/v1"
 
-	"skiff.local/skiff/local/network/ingress"
 	"skiff.local/skiff/local/network/listen"
 )
 
@@ -45,7 +42,7 @@ func (n *Network) Status() Status {
 	trouble := n.program.trouble
 	n.program.mu.Unlock()
 	n.mu.Lock()
-	ports, web, police := n.ports, n.ingress, n.policing
+	ports, balancer, web, police := n.ports, n.balancer, n.ingress, n.policing
 	n.mu.Unlock()
 
 	add := func(p Problem) { s.Problems = append(s.Problems, p) }
@@ -77,16 +74,12 @@ func (n *Network) Status() Status {
 		}
 	}
 	if ports != nil {
-		var at ingress.Status
-		if web != nil {
-			at = web.Status()
-		}
 		for _, p := range ports.Problems() {
 			kind := "service/"
 			if p.Owner.Kind == "Pod" {
 				kind = "pod/"
 			}
-			add(Problem{Object: kind + p.Owner.Namespace + "/" + p.Owner.Name, Reason: "PortUnavailable", Message: portMessage(nameIngress(p, at)), Hint: portHint(p)})
+			add(Problem{Object: kind + p.Owner.Namespace + "/" + p.Owner.Name, Reason: "PortUnavailable", Message: balancer.portMessage(p, web.Status()), Hint: portHint(p)})
 		}
 	}
 	return s
@@ -101,24 +94,4 @@ func (n *Network) Answering(namespace, name string, port int32, proto corev1.Pro
 		return nil
 	}
 	return ports.Addresses(listen.Owner{Kind: "Service", Namespace: namespace, Name: name}, uint16(port), protocol(proto))
-}
-
-// portMessage says what is wrong with a port, for events and the status.
-func portMessage(p listen.Problem) string {
-	switch {
-	case p.Holder != "":
-		return fmt.Sprintf("%s can't be opened: %s has it", p.Port, p.Holder)
-	case listen.InUse(p.Err):
-		return fmt.Sprintf("%s can't be opened: another program has it", p.Port)
-	case errors.Is(p.Err, os.ErrPermission):
-		return fmt.Sprintf("%s can't be opened: this system gives ports below 1024 to root only; the Service's node port works", p.Port)
-	}
-	return fmt.Sprintf("%s can't be opened: %v", p.Port, p.Err)
-}
-
-func portHint(p listen.Problem) string {
-	if errors.Is(p.Err, os.ErrPermission) {
-		return "sudo sysctl net.ipv4.ip_unprivileged_port_start=80"
-	}
-	return "it is opened as soon as it is free"
 }

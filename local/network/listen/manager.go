@@ -48,7 +48,9 @@ type Problem struct {
 	Err   error
 	// Holder is the program or the owner that has the port, where it could be found out.
 	Holder string
-	Since  time.Time
+	// Ours says that the holder is another owner.
+	Ours  bool
+	Since time.Time
 }
 
 // Config says what a Manager needs.
@@ -239,7 +241,7 @@ func (m *Manager) failLocked(owner Owner, port Port, t Target, err error, holder
 		m.problems[port] = map[Owner]*Problem{}
 	}
 	old := m.problems[port][owner]
-	p := &Problem{Owner: owner, Port: port, Err: err, Holder: holder, Since: time.Now()}
+	p := &Problem{Owner: owner, Port: port, Err: err, Holder: holder, Ours: errors.Is(err, errTaken), Since: time.Now()}
 	if old != nil {
 		p.Since = old.Since
 	}
