@@ -32,7 +32,20 @@ func (a *Agent) Handler() http.Handler {
 		}
 		writeJSON(w, list)
 	})
+	// kubelet has nothing like this: it lets a copied file take effect in a program that reads its files only once.
+	mux.HandleFunc("POST /restart/{namespace}/{pod}/{container}", a.restart)
 	return mux
+}
+
+func (a *Agent) restart(w http.ResponseWriter, r *http.Request) {
+	worker := a.worker(r.PathValue("namespace"), r.PathValue("pod"))
+	if worker == nil {
+		http.Error(w, "this node has no such pod", http.StatusNotFound)
+		return
+	}
+	if err := worker.RestartInPlace(r.Context(), r.PathValue("container")); err != nil {
+		http.Error(w, err.Error(), http.StatusConflict)
+	}
 }
 
 func writeJSON(w http.ResponseWriter, v any) {

@@ -3,12 +3,15 @@ package livesync
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/httpstream"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/scheme"
@@ -21,6 +24,23 @@ type API struct {
 	Config *rest.Config
 	Client kubernetes.Interface
 }
+
+// Restart implements Executor. skiff's nodes answer the request, kubelets don't know it.
+func (a API) Restart(ctx context.Context, namespace, pod, container string) error {
+	where, err := a.Client.CoreV1().Pods(namespace).Get(ctx, pod, metav1.GetOptions{})
+	if err != nil {
+		return err
+	}
+	err = a.Client.CoreV1().RESTClient().Post().Resource("nodes").Name(where.Spec.NodeName).SubResource("proxy").
+		Suffix("restart", namespace, pod, container).Do(ctx).Error()
+	if apierrors.IsNotFound(err) || apierrors.IsMethodNotSupported(err) {
+		return ErrNoRestart
+	}
+	return err
+}
+
+// ErrNoRestart says that the cluster can't restart a container in place.
+var ErrNoRestart = errors.New("only skiff's own nodes restart a container in place")
 
 // Exec implements Executor.
 func (a API) Exec(ctx context.Context, namespace, pod, container string, command []string, stdin io.Reader) error {

@@ -88,6 +88,13 @@ func (f *fakeContainers) Exec(_ context.Context, _, pod, _ string, command []str
 	return nil
 }
 
+func (f *fakeContainers) Restart(_ context.Context, _, pod, container string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.ran = append(f.ran, pod+": restart "+container)
+	return nil
+}
+
 func (f *fakeContainers) list(pod string) string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -182,5 +189,34 @@ func TestContainersFollowLocalFiles(t *testing.T) {
 	}
 	if failures != 1 {
 		t.Errorf("%d failures were said, want one per container", failures)
+	}
+}
+
+// What restarted in place has its files still: nothing is copied again, so nothing is restarted again.
+func TestARestartAfterACopyIsOne(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "a.txt")
+	if err := os.WriteFile(file, []byte("1"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	fake := &fakeContainers{files: map[string]map[string]string{}}
+	pods := []*corev1.Pod{pod("p1", "id1", time.Now().Add(time.Second))}
+	s := New(Config{Executor: fake, Pods: func(plan.Ref) []*corev1.Pod { return pods }, Emit: func(event.Event) {}})
+	s.SetRules([]Rule{{Ref: plan.Ref{Kind: "Deployment", Name: "web"}, Container: "main", Local: dir, Remote: "/app", Exec: "prepare", Restart: true}})
+	pass := func() {
+		s.Scan(func(string) {})
+		for _, j := range s.jobs() {
+			s.carryOut(t.Context(), j)
+		}
+	}
+	pass()
+	if err := os.WriteFile(file, []byte("22"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		pass()
+	}
+	if want := []string{"p1: prepare", "p1: restart main"}; !slices.Equal(fake.ran, want) {
+		t.Errorf("ran %q, want %q", fake.ran, want)
 	}
 }

@@ -20,9 +20,11 @@ import (
 //	skiff.local/sync: ./src:/app/src, ./static:/app/static
 //	skiff.local/sync.worker: ./worker:/app        (for the container of that name instead of the first)
 //	skiff.local/sync-exec: kill -HUP 1            (runs in the container after every copy)
+//	skiff.local/sync-restart: "true"              (then restarts the container in place; on skiff's own clusters)
 const (
-	Annotation     = "skiff.local/sync"
-	AnnotationExec = "skiff.local/sync-exec"
+	Annotation        = "skiff.local/sync"
+	AnnotationExec    = "skiff.local/sync-exec"
+	AnnotationRestart = "skiff.local/sync-restart"
 )
 
 // Rule says what to copy where.
@@ -33,6 +35,8 @@ type Rule struct {
 	Local, Remote string
 	// Exec is a shell command that runs in the container after a copy, "" for none.
 	Exec string
+	// Restart says that the container is restarted in place after that, with its files.
+	Restart bool
 }
 
 // Parse reads a workload's annotations. Local paths are relative to dir; containers are the names in the pod's order.
@@ -60,7 +64,7 @@ func Parse(ref plan.Ref, annotations map[string]string, dir string, containers [
 			if !filepath.IsAbs(local) {
 				local = filepath.Join(dir, local)
 			}
-			rules = append(rules, Rule{Ref: ref, Container: container, Local: filepath.Clean(local), Remote: path.Clean(remote), Exec: annotations[AnnotationExec]})
+			rules = append(rules, Rule{Ref: ref, Container: container, Local: filepath.Clean(local), Remote: path.Clean(remote), Exec: annotations[AnnotationExec], Restart: annotations[AnnotationRestart] == "true"})
 		}
 	}
 	return rules, nil

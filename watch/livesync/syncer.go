@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -19,9 +20,13 @@ import (
 	"skiff.local/skiff/watch/plan"
 )
 
-// Executor runs a command in a container. The error of a command that ends with a failure says what it wrote.
+// Executor acts on containers.
 type Executor interface {
+	// Exec runs a command. The error of a command that ends with a failure says what it wrote.
 	Exec(ctx context.Context, namespace, pod, container string, command []string, stdin io.Reader) error
+	// Restart ends the container's process and starts it again, in the same container with the same files. A container
+	// that was made anew would get everything copied again, and be restarted for that, without end.
+	Restart(ctx context.Context, namespace, pod, container string) error
 }
 
 // Config is what a Syncer needs.
@@ -182,6 +187,7 @@ type job struct {
 	container string // its ID
 	copy      map[string]stamp
 	remove    []string
+	restart   bool // the last job of a container that wants a restart
 }
 
 // jobs compares what containers have with what is here.
@@ -213,6 +219,12 @@ func (s *Syncer) jobs() []job {
 		}
 	}
 	sort.Slice(jobs, func(a, b int) bool { return jobs[a].pod.Name+jobs[a].rule.Local < jobs[b].pod.Name+jobs[b].rule.Local })
+	restarted := map[string]bool{}
+	for i := range slices.Backward(jobs) {
+		if j := &jobs[i]; j.rule.Restart && !restarted[j.container] {
+			j.restart, restarted[j.container] = true, true
+		}
+	}
 	return jobs
 }
 
@@ -263,6 +275,11 @@ func (s *Syncer) carryOut(ctx context.Context, j job) {
 		return s.config.Executor.Exec(ctx, j.pod.Namespace, j.pod.Name, j.rule.Container, command, stdin)
 	}
 	err := s.transfer(j, run)
+	if err == nil && j.restart {
+		if err = s.config.Executor.Restart(ctx, j.pod.Namespace, j.pod.Name, j.rule.Container); err != nil {
+			err = fmt.Errorf("restart the container: %w", err)
+		}
+	}
 	if ctx.Err() != nil && errors.Is(ctx.Err(), context.Canceled) {
 		return
 	}
@@ -286,6 +303,9 @@ func (s *Syncer) carryOut(ctx context.Context, j job) {
 	e.Message, e.Took = describe(j), time.Since(begun)
 	if err != nil {
 		e.Type, e.Message, e.Hint = event.SyncFailed, err.Error(), "the image needs tar and sh for live copies; without them, use --build"
+		if errors.Is(err, ErrNoRestart) {
+			e.Hint = "use " + AnnotationExec + " there, with a command that has the program read its files again"
+		}
 	}
 	s.config.Emit(e)
 }
@@ -332,6 +352,9 @@ func describe(j job) string {
 	count(len(j.remove), "removed from "+j.rule.Remote)
 	if j.rule.Exec != "" {
 		parts = append(parts, "ran "+j.rule.Exec)
+	}
+	if j.restart {
+		parts = append(parts, "restarted")
 	}
 	return strings.Join(parts, ", ")
 }

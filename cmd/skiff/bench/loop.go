@@ -26,7 +26,49 @@ func (b *bench) loop(ctx context.Context) error {
 		}
 		b.report.times(fmt.Sprintf("a save to its apply, one object of %d", others+1), took, "aim ≤ 100 ms")
 	}
-	return nil
+	return b.live(ctx)
+}
+
+// watching is a `skiff up` whose events are read.
+type watching struct {
+	command *exec.Cmd
+	lines   *bufio.Scanner
+}
+
+// watch begins and returns after the first pass.
+func (b *bench) watch(ctx context.Context, dir string) (*watching, error) {
+	up := exec.CommandContext(ctx, b.bin, "up", "-o", "json", dir)
+	up.Env = b.env()
+	up.Cancel = func() error { return up.Process.Signal(os.Interrupt) }
+	output, err := up.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := up.Start(); err != nil {
+		return nil, err
+	}
+	w := &watching{command: up, lines: bufio.NewScanner(output)}
+	w.lines.Buffer(nil, 1<<20)
+	if err := w.next(event.Watching); err != nil {
+		w.end()
+		return nil, err
+	}
+	return w, nil
+}
+
+func (w *watching) next(kind event.Type) error {
+	for w.lines.Scan() {
+		var e event.Event
+		if json.Unmarshal(w.lines.Bytes(), &e) == nil && e.Type == kind {
+			return nil
+		}
+	}
+	return errors.Join(errors.New("skiff up ended"), w.lines.Err())
+}
+
+func (w *watching) end() {
+	_ = w.command.Process.Signal(os.Interrupt)
+	_ = w.command.Wait()
 }
 
 func (b *bench) saves(ctx context.Context, others int) ([]time.Duration, error) {
@@ -47,32 +89,11 @@ func (b *bench) saves(ctx context.Context, others int) ([]time.Duration, error) 
 	if err := write("saved", "0"); err != nil {
 		return nil, err
 	}
-	up := exec.CommandContext(ctx, b.bin, "up", "-o", "json", dir)
-	up.Env = b.env()
-	up.Cancel = func() error { return up.Process.Signal(os.Interrupt) }
-	output, err := up.StdoutPipe()
+	up, err := b.watch(ctx, dir)
 	if err != nil {
 		return nil, err
 	}
-	if err := up.Start(); err != nil {
-		return nil, err
-	}
-	defer func() { _ = up.Process.Signal(os.Interrupt); _ = up.Wait() }()
-
-	lines := bufio.NewScanner(output)
-	lines.Buffer(nil, 1<<20)
-	next := func(kind event.Type) error {
-		for lines.Scan() {
-			var e event.Event
-			if json.Unmarshal(lines.Bytes(), &e) == nil && e.Type == kind {
-				return nil
-			}
-		}
-		return errors.Join(errors.New("skiff up ended"), lines.Err())
-	}
-	if err := next(event.Watching); err != nil {
-		return nil, err
-	}
+	defer up.end()
 	var took []time.Duration
 	for i := range b.rounds {
 		if err := sleep(ctx, 300*time.Millisecond); err != nil {
@@ -82,7 +103,7 @@ func (b *bench) saves(ctx context.Context, others int) ([]time.Duration, error) 
 		if err := write("saved", fmt.Sprint(i+1)); err != nil {
 			return nil, err
 		}
-		if err := next(event.Applied); err != nil {
+		if err := up.next(event.Applied); err != nil {
 			return nil, err
 		}
 		took = append(took, time.Since(begin))

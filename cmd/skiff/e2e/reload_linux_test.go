@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// Three workloads of one image that is built here: one that follows everything, one that opts out of its tag, one that is
-// rolled when its configuration changes.
+// Workloads of one image that is built here: one that follows everything, one that opts out of its tag, one that is rolled
+// when its configuration changes, one that reads its files only when it starts.
 const reloaded = `apiVersion: apps/v1
 kind: Deployment
 metadata:
@@ -56,6 +56,19 @@ spec:
     spec:
       terminationGracePeriodSeconds: 1
       containers: [{name: web, image: APP, envFrom: [{configMapRef: {name: settings}}]}]
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: reads
+  annotations: {"skiff.local/sync": "./src:/src", "skiff.local/sync-restart": "true", "skiff.local/follow-image": "false"}
+spec:
+  selector: {matchLabels: {app: reads}}
+  template:
+    metadata: {labels: {app: reads}}
+    spec:
+      terminationGracePeriodSeconds: 1
+      containers: [{name: web, image: APP, command: [sh, -c, "cat /src/* >>/read 2>/dev/null; exec /serve"]}]
 `
 
 // From save to live: an image's tag, configuration and source files reach the pods, each in its way.
@@ -76,7 +89,7 @@ func TestWhatIsBuiltAndSavedReachesThePods(t *testing.T) {
 	build("one")
 	t.Cleanup(func() { _ = exec.Command("docker", "rmi", "-f", app).Run() })
 	up := openScreen(t, dir, "up", "k8s")
-	for _, name := range []string{"web", "still", "rolled"} {
+	for _, name := range []string{"web", "still", "rolled", "reads"} {
 		up.shows("Deployment "+name+" ready in", "(1 pod)")
 	}
 	url := nodePortURL(t, "web")
@@ -116,6 +129,14 @@ func TestWhatIsBuiltAndSavedReachesThePods(t *testing.T) {
 
 	save(t, filepath.Join(dir, "k8s/src/page.html"), "second")
 	up.shows("Deployment web", "1 file copied to /www/src, ran echo reloaded")
+	up.shows("Deployment reads", "1 file copied to /src, restarted")
+	eventually(t, slow, func() string {
+		r := try(t, shared.kubectl, "exec", "deployment/reads", "--", "cat", "/read")
+		if r.out != "second" {
+			return fmt.Sprintf("the restarted program has read\n%s", r)
+		}
+		return ""
+	})
 	eventuallyServes(t, url+"src/page.html", "second")
 	eventuallyServes(t, url+"reloaded", "reloaded")
 	if got := pod("web"); got != web {
@@ -124,5 +145,11 @@ func TestWhatIsBuiltAndSavedReachesThePods(t *testing.T) {
 	if got := pod("still"); got != still {
 		t.Error("the workload that opted out has a new pod")
 	}
+	if got := jsonpath(t, "{.items[*].status.containerStatuses[*].restartCount}", "pods", "-l", "app=reads"); got != "0" {
+		t.Errorf("the restart in place counts as %s failures", got)
+	}
 	up.ctrlC()
+	if n := strings.Count(up.text(), "restarted in"); n != 1 {
+		t.Errorf("one save restarted the container %d times", n)
+	}
 }
