@@ -111,6 +111,9 @@ type NetworkStatus struct {
 	DNS    bool         `json:"dns"`
 	// Mode tells how ClusterIPs are carried: nftables or userspace.
 	Mode string `json:"mode,omitempty"`
+	// HTTP and HTTPS are the ports on which Ingresses answer; 0 when there are none.
+	HTTP  uint16 `json:"http,omitempty"`
+	HTTPS uint16 `json:"https,omitempty"`
 }
 
 // StoreStatus describes the database under the API.

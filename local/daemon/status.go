@@ -91,7 +91,7 @@ func (d *daemon) engineStatus(ctx context.Context, s *client.Status, add func(..
 
 func (d *daemon) networkStatus(s *client.Status, add func(...client.Problem)) webPorts {
 	n := d.network.Status()
-	s.Network = client.NetworkStatus{Subnet: n.Subnet, Relay: "running", DNS: d.isReady() && n.Connected}
+	s.Network = client.NetworkStatus{Subnet: n.Subnet, Relay: "running", DNS: d.isReady() && n.Connected, HTTP: n.HTTP, HTTPS: n.HTTPS}
 	if !n.Connected {
 		s.Network.Relay = "not connected"
 	}

@@ -98,7 +98,7 @@ func checkPorts(_ context.Context, p *patient) []Finding {
 	}
 	var found []Finding
 	if len(taken) > 0 {
-		found = append(found, one(Notice, "stop what listens there, if you want them", "port %s of 127.0.0.1 is taken: Ingress will use another, which skiff status shows", strings.Join(taken, " and "))...)
+		found = append(found, one(Notice, "stop what listens there, if you want them", "taken on 127.0.0.1: %s; Ingresses will answer on other ports, which skiff status shows", strings.Join(taken, " and "))...)
 	}
 	if len(denied) > 0 {
 		found = append(found, one(Notice, "sudo sysctl net.ipv4.ip_unprivileged_port_start=80", "port %s needs more rights than you have: Ingress will use another, which skiff status shows", strings.Join(denied, " and "))...)

@@ -97,6 +97,9 @@ func network(n client.NetworkStatus) string {
 	} else {
 		parts = append(parts, "DNS does not answer")
 	}
+	if n.HTTP != 0 && n.HTTP != 80 || n.HTTPS != 0 && n.HTTPS != 443 {
+		parts = append(parts, fmt.Sprintf("Ingresses on ports %d and %d", n.HTTP, n.HTTPS))
+	}
 	return strings.Join(parts, ", ")
 }
 
