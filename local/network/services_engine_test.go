@@ -13,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 
 	"skiff.local/skiff/local/network/networktest"
 )
@@ -95,6 +96,38 @@ func TestKindsOfServices(t *testing.T) {
 		fixed("refused")
 		c.Slice("default", "udp", []networktest.Port{httpPort, udpPort}, both[0])
 		fixed("one x")
+	})
+
+	t.Run("a client is free to go elsewhere when it has not been there for the time of its affinity", func(t *testing.T) {
+		s := webService(c, "forgetful", 33, 0)
+		s.Spec.SessionAffinity = corev1.ServiceAffinityClientIP
+		s.Spec.SessionAffinityConfig = &corev1.SessionAffinityConfig{ClientIP: &corev1.ClientIPConfig{TimeoutSeconds: ptr.To(int32(1))}}
+		c.Service(s)
+		c.Slice("default", "forgetful", []networktest.Port{httpPort, udpPort}, both...)
+		seen := map[string]bool{}
+		networktest.Eventually(t, 40*time.Second, func() string {
+			name, _, _ := strings.Cut(client.Probe("get", "http://"+c.ServiceIP(33)+"/"), " ")
+			seen[name] = true
+			if seen["one"] && seen["two"] {
+				return ""
+			}
+			time.Sleep(1100 * time.Millisecond) // longer than the affinity lasts
+			return fmt.Sprintf("always %v", seen)
+		})
+	})
+
+	t.Run("SCTP is forwarded", func(t *testing.T) {
+		s := webService(c, "telecom", 34, 0)
+		s.Spec.Ports = []corev1.ServicePort{{Name: "sctp", Port: 99, Protocol: corev1.ProtocolSCTP}}
+		c.Service(s)
+		c.Slice("default", "telecom", []networktest.Port{{Name: "sctp", Port: 9093, Protocol: corev1.ProtocolSCTP}}, both...)
+		addr := c.ServiceIP(34) + ":99"
+		networktest.Eventually(t, 20*time.Second, func() string {
+			if got := client.Probe("sctp", addr); got != "acknowledged from "+addr {
+				return got
+			}
+			return ""
+		})
 	})
 
 	t.Run("a connection attempt that nobody answers moves on when its endpoint goes", func(t *testing.T) {

@@ -18,12 +18,12 @@ import (
 
 func main() {
 	if len(os.Args) < 2 {
-		fail(errors.New("usage: probe serve | get | connect | resolve | udp | api | throughput | latency | load | dns | outage | connects | nameserver"))
+		fail(errors.New("usage: probe serve | get | connect | resolve | udp | api | throughput | latency | load | dns | outage | connects | nameserver | sctp"))
 	}
 	commands := map[string]func(args []string) error{
 		"serve": serve, "get": get, "connect": connect, "resolve": resolve, "udp": udp,
 		"throughput": throughput, "latency": latency, "api": api, "load": askFor, "dns": queries, "outage": outage,
-		"connects": connects, "nameserver": nameserver,
+		"connects": connects, "nameserver": nameserver, "sctp": sctp,
 	}
 	run, ok := commands[os.Args[1]]
 	if !ok {
@@ -39,9 +39,11 @@ func fail(err error) {
 	os.Exit(1)
 }
 
-// serve answers HTTP on 8080 with the host's name, echoes UDP on 9090 and TCP on 9091, and swallows TCP on 9092.
+// serve answers HTTP on 8080 with the host's name, echoes UDP on 9090 and TCP on 9091, and swallows TCP on 9092. It
+// takes up SCTP on 9093 where it may.
 func serve([]string) error {
 	name, _ := os.Hostname()
+	go answerSCTP()
 	packets, err := net.ListenPacket("udp4", ":9090")
 	if err != nil {
 		return err
