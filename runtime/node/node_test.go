@@ -235,7 +235,7 @@ func TestMain(m *testing.M) {
 func busyboxImage(t testing.TB, engine *docker.Engine) string {
 	t.Helper()
 	busybox.once.Do(func() {
-		busybox.ref = "skiff.local/t-pod:busybox"
+		busybox.ref = fmt.Sprintf("skiff.local/t-pod:busybox-%d", os.Getpid()) // its own: another run may end first
 		busybox.err = importBusybox(engine, busybox.ref, nil)
 	})
 	if busybox.err != nil {

@@ -157,10 +157,6 @@ func (w *Worker) onStarted(op plan.Op, s *seen, hooked bool, startErr error) {
 
 func (w *Worker) removeContainer(op plan.Op) job {
 	return func(ctx context.Context) (func(), error) {
-		if err := w.cfg.Removals.take(ctx, false); err != nil {
-			return nil, err
-		}
-		defer w.cfg.Removals.give()
 		if err := w.remove(ctx, op.ID); err != nil {
 			return nil, err
 		}

@@ -228,8 +228,8 @@ func digest(ops []wire.Op) string {
 	return string(h.Sum(nil))
 }
 
-// quitPatience bounds what a pause process may take to leave by itself. Chosen; it takes milliseconds.
-const quitPatience = 2 * time.Second
+// detachPatience bounds what a pause process may take to leave by itself. Chosen; it takes milliseconds.
+const detachPatience = 5 * time.Second
 
 func (w *Worker) removeSandbox(op plan.Op) job {
 	var waste []wire.Op
@@ -244,14 +244,11 @@ func (w *Worker) removeSandbox(op plan.Op) job {
 				w.cfg.Logger.Warn("empty the volumes of an evicted pod", "pod", w.current.Load().Name, "error", err)
 			}
 		}
-		if err := w.cfg.Detachments.take(ctx, false); err != nil {
-			return nil, err
-		}
-		defer w.cfg.Detachments.give()
 		if running {
-			w.quit(ctx, op.ID)
+			if err := w.detach(ctx, op.ID); err != nil {
+				return nil, err
+			}
 		}
-		// It has nothing to save: no grace.
 		if err := w.remove(ctx, op.ID); err != nil {
 			return nil, err
 		}
@@ -259,14 +256,28 @@ func (w *Worker) removeSandbox(op plan.Op) job {
 	}
 }
 
-// quit has a pause process leave by itself and waits until the engine has taken note: that spares the engine the process that
-// delivers a signal. Where it fails the removal, which is forced, does all of it.
-func (w *Worker) quit(ctx context.Context, sandbox string) {
-	ctx, cancel := context.WithTimeout(ctx, quitPatience)
-	defer cancel()
-	if results, err := w.ask(ctx, sandbox, []wire.Op{{Kind: wire.Exit}}); err == nil && results[0].Err == "" {
-		_, _ = w.cfg.Engine.WaitContainer(ctx, sandbox, docker.WaitNotRunning)
+// detach ends a pause process, which has nothing to save, and returns when the engine has taken its container off the network;
+// only that has to wait for its turn. The process leaves by itself when it is asked to: that spares the engine another one that
+// delivers a signal. What fails here the removal does, which is forced.
+func (w *Worker) detach(ctx context.Context, sandbox string) error {
+	if err := w.cfg.Detachments.take(ctx, false); err != nil {
+		return err
 	}
+	defer w.cfg.Detachments.give()
+	ctx, cancel := context.WithTimeout(ctx, detachPatience)
+	defer cancel()
+	results, err := w.ask(ctx, sandbox, []wire.Op{{Kind: wire.Exit}})
+	if err != nil || results[0].Err != "" {
+		err = w.cfg.Engine.KillContainer(ctx, sandbox, "SIGKILL")
+	}
+	if err == nil {
+		_, err = w.cfg.Engine.WaitContainer(ctx, sandbox, docker.WaitNotRunning)
+	}
+	if err == nil {
+		// A wait ends with the process. The answer to this comes when the engine is through with the container's end.
+		_, _ = w.cfg.Engine.InspectContainer(ctx, sandbox)
+	}
+	return nil
 }
 
 // scratch empties the volumes that end with the pod. The engine keeps a volume for as long as a dead container refers to
@@ -283,7 +294,11 @@ func (w *Worker) scratch() []wire.Op {
 
 // remove removes a container, whatever it does. One that is gone, or that somebody else is removing, is as good.
 func (w *Worker) remove(ctx context.Context, id string) error {
+	if err := w.cfg.Removals.take(ctx, false); err != nil {
+		return err
+	}
 	err := w.cfg.Engine.RemoveContainer(ctx, id, docker.RemoveOptions{Force: true, Volumes: true})
+	w.cfg.Removals.give()
 	if errors.Is(err, docker.ErrConflict) {
 		_, err = w.cfg.Engine.WaitContainer(ctx, id, docker.WaitRemoved)
 	}

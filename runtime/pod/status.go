@@ -27,13 +27,16 @@ type statusWriter struct {
 
 // showStatus writes the status if it has changed. One write is under way at a time; the newest status follows it.
 func (w *Worker) showStatus(facts *plan.Facts, next *plan.Plan) {
-	if w.gone || w.finished {
-		return
+	if w.gone || w.finished || w.flights[plan.Key{Kind: plan.Finish}] != nil {
+		return // the last status goes with the release of the object
 	}
 	status := plan.Status(facts, next, &w.pod.Status)
 	w.status.last = &status
 	if w.status.busy || equality.Semantic.DeepEqual(&status, &w.pod.Status) {
 		return
+	}
+	if w.pod.DeletionTimestamp != nil && equality.Semantic.DeepEqual(ungenerated(&status), ungenerated(&w.pod.Status)) {
+		return // nobody waits for a pod that goes to be observed
 	}
 	if now := time.Now(); now.Before(w.status.retryAt) {
 		if next.Wake.IsZero() || w.status.retryAt.Before(next.Wake) {
@@ -56,6 +59,16 @@ func (w *Worker) showStatus(facts *plan.Facts, next *plan.Plan) {
 			}
 		})
 	}()
+}
+
+// ungenerated is a status without the generations it was observed at.
+func ungenerated(s *v1.PodStatus) *v1.PodStatus {
+	out := s.DeepCopy()
+	out.ObservedGeneration = 0
+	for i := range out.Conditions {
+		out.Conditions[i].ObservedGeneration = 0
+	}
+	return out
 }
 
 // writeStatus patches the status and takes over what the API answers.

@@ -248,6 +248,18 @@ func TestPodsSettleAndASecondPlanIsEmpty(t *testing.T) {
 	})
 }
 
+// A machine that slept, or whose clock was set, finds its pods as they were.
+func TestAJumpOfTheClockChangesNothing(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := newWorld(t)
+		w.settle(200)
+		w.f.Now = w.f.Now.Add(time.Duration(rapid.Int64Range(-int64(48*time.Hour), int64(48*time.Hour)).Draw(t, "jump")))
+		if p := w.compute(); len(p.Ops) > 0 {
+			t.Fatalf("the clock jumped, and this is to be done:\n%s", p)
+		}
+	})
+}
+
 func TestDeletedPodsAreGoneWithinTheirGrace(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := newWorld(t)
