@@ -11,7 +11,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
-	"skiff.local/skiff/local/network/ingress"
+	"skiff.local/skiff/local/network/httpproxy"
 	"skiff.local/skiff/local/network/listen"
 	"skiff.local/skiff/local/network/relayproto"
 )
@@ -78,7 +78,7 @@ func TestWhereAServiceAnswersInstead(t *testing.T) {
 		"another Service has localhost's": {problem("127.0.0.1:80", syscall.EADDRINUSE, true), "127.64.3.4:80"},
 		"a program has it":                {problem("127.0.0.1:80", syscall.EADDRINUSE, false), "localhost:30080, its node port"},
 		"root alone may":                  {problem("127.0.0.1:81", os.ErrPermission, false), "localhost:30081, its node port"},
-		"the Ingresses have it":           {nameIngress(problem("127.0.0.1:80", syscall.EADDRINUSE, false), ingress.Status{HTTP: 80}), "127.64.3.4:80"},
+		"the Ingresses have it":           {nameIngress(problem("127.0.0.1:80", syscall.EADDRINUSE, false), httpproxy.Status{HTTP: 80}), "127.64.3.4:80"},
 		"a node port":                     {problem("127.0.0.1:30080", syscall.EADDRINUSE, false), ""},
 	} {
 		if got := instead(twoPorts(), own, c.problem); got != c.want {

@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
+	"skiff.local/skiff/local/network/httpproxy"
 	"skiff.local/skiff/local/network/ingress"
 	"skiff.local/skiff/local/network/networktest"
 )
@@ -19,7 +20,7 @@ import (
 // other one says where it answers instead.
 func TestALoadBalancerAndIngressesShareAPort(t *testing.T) {
 	port, second := freePort(t), freePort(t)
-	options := networktest.Options{IngressPorts: ingress.Ports{HTTP: []uint16{uint16(port), uint16(second)}, HTTPS: []uint16{uint16(freePort(t))}}}
+	options := networktest.Options{IngressPorts: httpproxy.Ports{HTTP: []uint16{uint16(port), uint16(second)}, HTTPS: []uint16{uint16(freePort(t))}}}
 	c := networktest.Start(t, options)
 	one, two := c.Serve("one"), c.Serve("two")
 	route := &networkingv1.Ingress{

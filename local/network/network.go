@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"skiff.local/skiff/local/network/httpproxy"
 	"skiff.local/skiff/local/network/ingress"
 	"skiff.local/skiff/local/network/listen"
 	"skiff.local/skiff/runtime/docker"
@@ -53,8 +54,8 @@ type Config struct {
 	// ForceRelay never dials pod addresses directly, as if the engine were far away. For tests and for engines whose
 	// addresses happen to be those of somebody else.
 	ForceRelay bool
-	// IngressPorts are where Ingresses are served; ingress.DefaultPorts when zero.
-	IngressPorts ingress.Ports
+	// IngressPorts are where Ingresses are served; httpproxy.DefaultPorts when zero.
+	IngressPorts httpproxy.Ports
 	// IngressLog takes a line per request to an Ingress; when nil, it is profile.IngressLogFile in Home.
 	IngressLog io.Writer
 	Logger     *slog.Logger

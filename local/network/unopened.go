@@ -8,14 +8,14 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
-	"skiff.local/skiff/local/network/ingress"
+	"skiff.local/skiff/local/network/httpproxy"
 	"skiff.local/skiff/local/network/listen"
 	"skiff.local/skiff/local/network/relayproto"
 )
 
 // portMessage says what is wrong with a port of this machine, and where its Service answers instead: for events and the
 // status.
-func (b *balancer) portMessage(p listen.Problem, at ingress.Status) string {
+func (b *balancer) portMessage(p listen.Problem, at httpproxy.Status) string {
 	p = nameIngress(p, at)
 	message := p.Port.String() + " can't be opened: " + whyUnopened(p)
 	if p.Owner.Kind != "Service" {
@@ -41,7 +41,7 @@ func whyUnopened(p listen.Problem) string {
 }
 
 // nameIngress puts the name on a problem whose holder is this very process.
-func nameIngress(p listen.Problem, at ingress.Status) listen.Problem {
+func nameIngress(p listen.Problem, at httpproxy.Status) listen.Problem {
 	if port := p.Port.Addr.Port(); p.Port.Protocol == relayproto.TCP && listen.InUse(p.Err) && (port == at.HTTP || port == at.HTTPS) {
 		p.Holder, p.Ours = "this cluster's Ingress", true
 	}

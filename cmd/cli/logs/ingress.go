@@ -15,7 +15,7 @@ import (
 	"skiff.local/skiff/cmd/cli/iostreams"
 )
 
-// The fields of a line of the access log that are looked at. local/network/ingress writes them.
+// The fields of a line of the access log that are looked at. local/network/httpproxy writes them.
 const (
 	fieldHost   = 3
 	fieldStatus = 6

@@ -5,7 +5,7 @@ import (
 
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
-	"skiff.local/skiff/local/network/ingress"
+	"skiff.local/skiff/local/network/httpproxy"
 )
 
 // filters brings a rule's filters to a route.
@@ -13,19 +13,19 @@ type filters struct {
 	*compiler
 	namespace string
 	kind      gatewayv1.Kind
-	route     *ingress.Route
+	route     *httpproxy.Route
 	rules     *rules
 }
 
 // share is what the filters of one backend change.
-func (f *filters) share(apply func(f *filters)) ingress.Share {
+func (f *filters) share(apply func(f *filters)) httpproxy.Share {
 	own := *f
-	own.route = &ingress.Route{}
+	own.route = &httpproxy.Route{}
 	apply(&own)
 	if own.route.Redirect != nil || own.route.PathChange != nil || own.route.UpstreamHost != "" || own.route.CORS != nil || own.route.Mirrors != nil {
 		f.rules.unsupport("a backend's own filters may change headers, and nothing else here")
 	}
-	return ingress.Share{Request: own.route.Request, Response: own.route.Response}
+	return httpproxy.Share{Request: own.route.Request, Response: own.route.Response}
 }
 
 func (f *filters) http(list []gatewayv1.HTTPRouteFilter) {
@@ -73,7 +73,7 @@ func (f *filters) mirror(m *gatewayv1.HTTPRequestMirrorFilter) {
 		f.rules.resolved = v
 		return
 	}
-	mirror := ingress.Mirror{Backend: *b, Weight: 1, Total: 1}
+	mirror := httpproxy.Mirror{Backend: *b, Weight: 1, Total: 1}
 	switch {
 	case m.Percent != nil:
 		mirror.Weight, mirror.Total = int(*m.Percent), 100
@@ -86,19 +86,19 @@ func (f *filters) mirror(m *gatewayv1.HTTPRequestMirrorFilter) {
 	f.route.Mirrors = append(f.route.Mirrors, mirror)
 }
 
-func headers(f *gatewayv1.HTTPHeaderFilter) *ingress.HeaderChange {
-	c := &ingress.HeaderChange{Remove: f.Remove}
+func headers(f *gatewayv1.HTTPHeaderFilter) *httpproxy.HeaderChange {
+	c := &httpproxy.HeaderChange{Remove: f.Remove}
 	for _, h := range f.Set {
-		c.Set = append(c.Set, ingress.Header{Name: string(h.Name), Value: h.Value})
+		c.Set = append(c.Set, httpproxy.Header{Name: string(h.Name), Value: h.Value})
 	}
 	for _, h := range f.Add {
-		c.Add = append(c.Add, ingress.Header{Name: string(h.Name), Value: h.Value})
+		c.Add = append(c.Add, httpproxy.Header{Name: string(h.Name), Value: h.Value})
 	}
 	return c
 }
 
-func redirect(f *gatewayv1.HTTPRequestRedirectFilter) *ingress.Redirect {
-	r := &ingress.Redirect{Code: http.StatusFound, Scheme: text(f.Scheme, ""), Host: text(f.Hostname, ""), Path: pathChange(f.Path)}
+func redirect(f *gatewayv1.HTTPRequestRedirectFilter) *httpproxy.Redirect {
+	r := &httpproxy.Redirect{Code: http.StatusFound, Scheme: text(f.Scheme, ""), Host: text(f.Hostname, ""), Path: pathChange(f.Path)}
 	if f.StatusCode != nil {
 		r.Code = *f.StatusCode
 	}
@@ -108,18 +108,18 @@ func redirect(f *gatewayv1.HTTPRequestRedirectFilter) *ingress.Redirect {
 	return r
 }
 
-func pathChange(m *gatewayv1.HTTPPathModifier) *ingress.PathChange {
+func pathChange(m *gatewayv1.HTTPPathModifier) *httpproxy.PathChange {
 	switch {
 	case m == nil:
 		return nil
 	case m.Type == gatewayv1.PrefixMatchHTTPPathModifier:
-		return &ingress.PathChange{To: text(m.ReplacePrefixMatch, "/"), Prefix: true}
+		return &httpproxy.PathChange{To: text(m.ReplacePrefixMatch, "/"), Prefix: true}
 	}
-	return &ingress.PathChange{To: text(m.ReplaceFullPath, "/")}
+	return &httpproxy.PathChange{To: text(m.ReplaceFullPath, "/")}
 }
 
-func cors(f *gatewayv1.HTTPCORSFilter) *ingress.CORS {
-	return &ingress.CORS{
+func cors(f *gatewayv1.HTTPCORSFilter) *httpproxy.CORS {
+	return &httpproxy.CORS{
 		Origins: words(f.AllowOrigins), Methods: words(f.AllowMethods), Headers: words(f.AllowHeaders), Expose: words(f.ExposeHeaders),
 		Credentials: f.AllowCredentials != nil && *f.AllowCredentials, MaxAge: int(f.MaxAge),
 	}

@@ -6,14 +6,14 @@ import (
 
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
-	"skiff.local/skiff/local/network/ingress"
+	"skiff.local/skiff/local/network/httpproxy"
 )
 
 func (c *compiler) grpcRules(r *gatewayv1.GRPCRoute) rules {
 	out := rules{resolved: good(gatewayv1.RouteReasonResolvedRefs), count: len(r.Spec.Rules)}
 	for i := range r.Spec.Rules {
 		rule := &r.Spec.Rules[i]
-		t := ingress.Route{Owner: "GRPCRoute " + r.Namespace + "/" + r.Name, AnyDepth: true}
+		t := httpproxy.Route{Owner: "GRPCRoute " + r.Namespace + "/" + r.Name, AnyDepth: true}
 		before := len(out.unsupported)
 		f := filters{compiler: c, namespace: r.Namespace, kind: kindGRPC, route: &t, rules: &out}
 		f.grpc(rule.Filters)
@@ -26,7 +26,7 @@ func (c *compiler) grpcRules(r *gatewayv1.GRPCRoute) rules {
 		if len(matches) == 0 {
 			matches = []gatewayv1.GRPCRouteMatch{{}}
 		}
-		var matched []ingress.Route
+		var matched []httpproxy.Route
 		for _, m := range matches {
 			t := t
 			if err := grpcMatch(&t, m); err != nil {
@@ -47,14 +47,14 @@ func (c *compiler) grpcRules(r *gatewayv1.GRPCRoute) rules {
 }
 
 // grpcMatch makes a rule match what one of its matches says. A method is the path /service/method.
-func grpcMatch(t *ingress.Route, m gatewayv1.GRPCRouteMatch) error {
-	t.Kind, t.Path = ingress.PathElement, "/"
+func grpcMatch(t *httpproxy.Route, m gatewayv1.GRPCRouteMatch) error {
+	t.Kind, t.Path = httpproxy.PathElement, "/"
 	if m.Method != nil {
 		service, method := text(m.Method.Service, ""), text(m.Method.Method, "")
 		exact := text(m.Method.Type, string(gatewayv1.GRPCMethodMatchExact)) == string(gatewayv1.GRPCMethodMatchExact)
 		switch {
 		case exact && service != "" && method != "":
-			t.Kind, t.Path = ingress.PathExact, "/"+service+"/"+method
+			t.Kind, t.Path = httpproxy.PathExact, "/"+service+"/"+method
 		case exact && service != "":
 			t.Path = "/" + service
 		case service != "" || method != "":
@@ -73,10 +73,10 @@ func grpcMatch(t *ingress.Route, m gatewayv1.GRPCRouteMatch) error {
 				return err
 			}
 			// As long as what is written, for the order among others.
-			t.Kind, t.Path, t.Regexp = ingress.PathRegexp, "/"+service+"/"+method, expression
+			t.Kind, t.Path, t.Regexp = httpproxy.PathRegexp, "/"+service+"/"+method, expression
 		}
 	}
-	var d ingress.Demand
+	var d httpproxy.Demand
 	for _, h := range m.Headers {
 		if err := add(&d.Headers, string(h.Name), h.Value, text(h.Type, ""), strings.EqualFold); err != nil {
 			return err

@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
+	"skiff.local/skiff/local/network/httpproxy"
 	"skiff.local/skiff/local/network/ingress"
 	"skiff.local/skiff/local/network/relayproto"
 )
@@ -77,7 +78,7 @@ type listener struct {
 	conflict verdict
 	resolved verdict
 	certs    map[string]*tls.Certificate
-	routes   []*ingress.Route
+	routes   []*httpproxy.Route
 	attached map[any]bool // by route object
 }
 

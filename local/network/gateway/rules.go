@@ -9,13 +9,13 @@ import (
 
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
-	"skiff.local/skiff/local/network/ingress"
+	"skiff.local/skiff/local/network/httpproxy"
 	"skiff.local/skiff/local/network/relayproto"
 )
 
 // rules are a route's, not yet on any host.
 type rules struct {
-	templates   []ingress.Route
+	templates   []httpproxy.Route
 	resolved    verdict
 	count       int      // of rules
 	dropped     int      // of them, those that ask for what is not served
@@ -23,8 +23,8 @@ type rules struct {
 }
 
 // at are the rules on a host.
-func (r rules) at(host string, age int) []*ingress.Route {
-	list := make([]*ingress.Route, len(r.templates))
+func (r rules) at(host string, age int) []*httpproxy.Route {
+	list := make([]*httpproxy.Route, len(r.templates))
 	for i := range r.templates {
 		t := r.templates[i]
 		// Routes of one object keep their order: the first of two equal ones has it.
@@ -49,7 +49,7 @@ func (r *rules) unsupport(format string, args ...any) {
 }
 
 // fail answers a rule's requests with an error: what is asked for must not be left out silently.
-func fail(t *ingress.Route, why string) {
+func fail(t *httpproxy.Route, why string) {
 	t.Unavailable, t.UnavailableCode = why, http.StatusInternalServerError
 	t.Backend, t.Shares, t.Redirect, t.Mirrors = nil, nil, nil, nil
 }
@@ -58,7 +58,7 @@ func (c *compiler) httpRules(r *gatewayv1.HTTPRoute) rules {
 	out := rules{resolved: good(gatewayv1.RouteReasonResolvedRefs), count: len(r.Spec.Rules)}
 	for i := range r.Spec.Rules {
 		rule := &r.Spec.Rules[i]
-		t := ingress.Route{Owner: "HTTPRoute " + r.Namespace + "/" + r.Name, AnyDepth: true}
+		t := httpproxy.Route{Owner: "HTTPRoute " + r.Namespace + "/" + r.Name, AnyDepth: true}
 		before := len(out.unsupported)
 		f := filters{compiler: c, namespace: r.Namespace, kind: kindHTTP, route: &t, rules: &out}
 		f.http(rule.Filters)
@@ -76,7 +76,7 @@ func (c *compiler) httpRules(r *gatewayv1.HTTPRoute) rules {
 		if len(matches) == 0 {
 			matches = []gatewayv1.HTTPRouteMatch{{}}
 		}
-		var matched []ingress.Route
+		var matched []httpproxy.Route
 		for _, m := range matches {
 			t := t
 			if err := httpMatch(&t, m); err != nil {
@@ -107,11 +107,11 @@ func duration(d *gatewayv1.Duration) time.Duration {
 // A backend is one that a rule refers to, with what its own filters change.
 type backend struct {
 	ref   gatewayv1.BackendRef
-	share ingress.Share
+	share httpproxy.Share
 }
 
 // backends gives a rule its backends.
-func (c *compiler) backends(t *ingress.Route, kind gatewayv1.Kind, namespace string, refs []backend, out *rules) {
+func (c *compiler) backends(t *httpproxy.Route, kind gatewayv1.Kind, namespace string, refs []backend, out *rules) {
 	total := 0
 	for _, b := range refs {
 		s := b.share
@@ -138,7 +138,7 @@ func (c *compiler) backends(t *ingress.Route, kind gatewayv1.Kind, namespace str
 	t.UnavailableCode = http.StatusInternalServerError
 }
 
-func (c *compiler) backend(kind gatewayv1.Kind, namespace string, ref gatewayv1.BackendObjectReference) (*ingress.Backend, verdict) {
+func (c *compiler) backend(kind gatewayv1.Kind, namespace string, ref gatewayv1.BackendObjectReference) (*httpproxy.Backend, verdict) {
 	if text(ref.Group, "") != "" || text(ref.Kind, "Service") != "Service" {
 		return nil, bad(gatewayv1.RouteReasonInvalidKind, fmt.Sprintf("backend %s is a %s, only Services are served", ref.Name, text(ref.Kind, "Service")))
 	}
@@ -154,30 +154,30 @@ func (c *compiler) backend(kind gatewayv1.Kind, namespace string, ref gatewayv1.
 	if err != nil {
 		return nil, bad(gatewayv1.RouteReasonBackendNotFound, err.Error())
 	}
-	return &ingress.Backend{Service: key, Port: port, Protocol: protocol(kind, c.services.AppProtocol(key, port))}, good(gatewayv1.RouteReasonResolvedRefs)
+	return &httpproxy.Backend{Service: key, Port: port, Protocol: protocol(kind, c.services.AppProtocol(key, port))}, good(gatewayv1.RouteReasonResolvedRefs)
 }
 
-func protocol(kind gatewayv1.Kind, app string) ingress.Protocol {
+func protocol(kind gatewayv1.Kind, app string) httpproxy.Protocol {
 	switch app {
 	case "kubernetes.io/h2c":
-		return ingress.GRPC
+		return httpproxy.GRPC
 	case "kubernetes.io/wss", "https":
-		return ingress.HTTPS
+		return httpproxy.HTTPS
 	}
 	if kind == kindGRPC {
-		return ingress.GRPC
+		return httpproxy.GRPC
 	}
-	return ingress.HTTP
+	return httpproxy.HTTP
 }
 
 // httpMatch makes a rule match what one of its matches says.
-func httpMatch(t *ingress.Route, m gatewayv1.HTTPRouteMatch) error {
-	t.Kind, t.Path = ingress.PathElement, "/"
+func httpMatch(t *httpproxy.Route, m gatewayv1.HTTPRouteMatch) error {
+	t.Kind, t.Path = httpproxy.PathElement, "/"
 	if m.Path != nil {
 		t.Path = text(m.Path.Value, "/")
 		switch gatewayv1.PathMatchType(text(m.Path.Type, string(gatewayv1.PathMatchPathPrefix))) {
 		case gatewayv1.PathMatchExact:
-			t.Kind = ingress.PathExact
+			t.Kind = httpproxy.PathExact
 		case gatewayv1.PathMatchPathPrefix:
 			if len(t.Path) > 1 {
 				t.Path = strings.TrimSuffix(t.Path, "/")
@@ -187,10 +187,10 @@ func httpMatch(t *ingress.Route, m gatewayv1.HTTPRouteMatch) error {
 			if err != nil {
 				return err
 			}
-			t.Kind, t.Regexp = ingress.PathRegexp, expression
+			t.Kind, t.Regexp = httpproxy.PathRegexp, expression
 		}
 	}
-	var d ingress.Demand
+	var d httpproxy.Demand
 	if m.Method != nil {
 		d.Method = string(*m.Method)
 	}
@@ -211,13 +211,13 @@ func httpMatch(t *ingress.Route, m gatewayv1.HTTPRouteMatch) error {
 }
 
 // add adds a value that is demanded; of those with one name the first counts.
-func add(list *[]ingress.Value, name, value, kind string, same func(a, b string) bool) error {
+func add(list *[]httpproxy.Value, name, value, kind string, same func(a, b string) bool) error {
 	for _, have := range *list {
 		if same(have.Name, name) {
 			return nil
 		}
 	}
-	v := ingress.Value{Name: name, Text: value}
+	v := httpproxy.Value{Name: name, Text: value}
 	if kind == "RegularExpression" {
 		var err error
 		if v.Pattern, err = whole(value); err != nil {

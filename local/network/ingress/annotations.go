@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	networkingv1 "k8s.io/api/networking/v1"
+
+	"skiff.local/skiff/local/network/httpproxy"
 )
 
 // Annotations are read with nginx's prefix, since manifests have them so, and with our own.
@@ -20,17 +22,17 @@ var prefixes = []string{"nginx.ingress.kubernetes.io/", "ingress.skiff.local/"}
 type annotations struct {
 	rewrite       string
 	useRegexp     bool
-	redirect      *Redirect
+	redirect      *httpproxy.Redirect
 	appRoot       string
 	sslRedirect   *bool
 	forceSSL      bool
-	protocol      Protocol
+	protocol      httpproxy.Protocol
 	upstreamHost  string
 	aliases       []string
 	stickyCookie  string
-	cors          *CORS
+	cors          *httpproxy.CORS
 	canary        bool
-	split         Canary
+	split         httpproxy.Canary
 	trouble       []string
 	affinityWants bool
 	corsWants     bool
@@ -52,7 +54,7 @@ func (a annotations) httpsRedirect(tls bool) bool {
 }
 
 func annotationsOf(ing *networkingv1.Ingress) annotations {
-	a := annotations{protocol: HTTP, split: Canary{Total: 100}, cors: defaultCORS()}
+	a := annotations{protocol: httpproxy.HTTP, split: httpproxy.Canary{Total: 100}, cors: defaultCORS()}
 	values := map[string]string{}
 	for _, prefix := range prefixes {
 		for name, v := range ing.Annotations {
@@ -103,15 +105,15 @@ var readers = map[string]func(a *annotations, v string) error{
 			return fmt.Errorf("%q is no redirect code", v)
 		}
 		if a.redirect == nil {
-			a.redirect = &Redirect{}
+			a.redirect = &httpproxy.Redirect{}
 		}
 		a.redirect.Code = code
 		return nil
 	},
 	"temporal-redirect": func(a *annotations, v string) error { return redirectTo(a, v, http.StatusFound) },
 	"backend-protocol": func(a *annotations, v string) error {
-		p := Protocol(strings.ToUpper(v))
-		if !slices.Contains([]Protocol{HTTP, HTTPS, GRPC, GRPCS}, p) {
+		p := httpproxy.Protocol(strings.ToUpper(v))
+		if !slices.Contains([]httpproxy.Protocol{httpproxy.HTTP, httpproxy.HTTPS, httpproxy.GRPC, httpproxy.GRPCS}, p) {
 			return fmt.Errorf("%q is none of HTTP, HTTPS, GRPC, GRPCS", v)
 		}
 		a.protocol = p
@@ -160,8 +162,8 @@ var readers = map[string]func(a *annotations, v string) error{
 }
 
 // defaultCORS is what nginx's enable-cors means by itself.
-func defaultCORS() *CORS {
-	return &CORS{
+func defaultCORS() *httpproxy.CORS {
+	return &httpproxy.CORS{
 		Origins: []string{"*"}, Methods: []string{"GET", "PUT", "POST", "DELETE", "PATCH", "OPTIONS"},
 		Headers: []string{
 			"DNT", "Keep-Alive", "User-Agent", "X-Requested-With", "If-Modified-Since", "Cache-Control", "Content-Type", "Range", "Authorization",
@@ -210,7 +212,7 @@ func redirectTo(a *annotations, to string, code int) error {
 		return fmt.Errorf("%q is no URL", to)
 	}
 	if a.redirect == nil {
-		a.redirect = &Redirect{}
+		a.redirect = &httpproxy.Redirect{}
 	}
 	a.redirect.To = to
 	if code != 0 {

@@ -5,64 +5,18 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	corelisters "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/cache"
 
-	"skiff.local/skiff/local/authority"
+	"skiff.local/skiff/local/network/httpproxy"
 )
 
-// certificates are what a door shows, by host pattern; "" for any host. It is immutable once built.
-type certificates struct {
-	byHost    map[string]*tls.Certificate
-	authority *authority.Authority
-}
-
-func (c *Controller) newCertificates() *certificates {
-	return &certificates{byHost: map[string]*tls.Certificate{}, authority: c.cfg.Authority}
-}
-
-// add keeps what is already there.
-func (c *certificates) add(host string, cert *tls.Certificate) {
-	if host = strings.ToLower(host); c.byHost[host] == nil {
-		c.byHost[host] = cert
-	}
-}
-
-// find is the certificate for a name that a client asks for: the authority signs for those that have none.
-func (c *certificates) find(name string) (*tls.Certificate, error) {
-	host := strings.ToLower(strings.TrimSuffix(name, "."))
-	if cert := c.byHost[host]; cert != nil {
-		return cert, nil
-	}
-	for rest := host; ; {
-		dot := strings.IndexByte(rest, '.')
-		if dot < 0 {
-			break
-		}
-		if cert := c.byHost["*"+rest[dot:]]; cert != nil {
-			return cert, nil
-		}
-		rest = rest[dot+1:]
-	}
-	if cert := c.byHost[""]; cert != nil {
-		return cert, nil
-	}
-	if c.authority == nil {
-		return nil, errors.New("no certificate for " + host)
-	}
-	if host == "" {
-		host = "localhost"
-	}
-	return c.authority.Leaf(host)
-}
-
 // certificates reads the Secrets that the TLS hosts of Ingresses name.
-func (c *Controller) certificates(ctx context.Context, list []*networkingv1.Ingress) (*certificates, []Finding) {
-	certs := c.newCertificates()
+func (c *Controller) certificates(ctx context.Context, list []*networkingv1.Ingress) (*httpproxy.Certificates, []Finding) {
+	certs := httpproxy.NewCertificates(c.cfg.Authority)
 	var findings []Finding
 	for _, ing := range list {
 		for _, t := range ing.Spec.TLS {
@@ -81,7 +35,7 @@ func (c *Controller) certificates(ctx context.Context, list []*networkingv1.Ingr
 				}
 			}
 			for _, h := range hosts {
-				certs.add(h, cert)
+				certs.Add(h, cert)
 			}
 		}
 	}

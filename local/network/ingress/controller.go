@@ -26,6 +26,7 @@ import (
 	"k8s.io/client-go/util/retry"
 
 	"skiff.local/skiff/local/authority"
+	"skiff.local/skiff/local/network/httpproxy"
 	"skiff.local/skiff/local/network/relayproto"
 )
 
@@ -39,10 +40,10 @@ type Config struct {
 	Backends func(key relayproto.Key, port uint16) []netip.AddrPort
 	// Pod is the name of the pod behind an endpoint, "" when there is none; nil when nobody knows.
 	Pod  func(service relayproto.Key, addr netip.Addr) string
-	Dial Dial
-	// Bind are the addresses to listen on; Ports the ports, DefaultPorts when zero.
+	Dial httpproxy.Dial
+	// Bind are the addresses to listen on; Ports the ports, httpproxy.DefaultPorts when zero.
 	Bind  []netip.Addr
-	Ports Ports
+	Ports httpproxy.Ports
 	// Authority signs for hosts without a Secret.
 	Authority *authority.Authority
 	AccessLog io.Writer // nil for none
@@ -55,8 +56,7 @@ type Config struct {
 // A Controller keeps the routing table in step with the cluster and serves it.
 type Controller struct {
 	cfg     Config
-	proxy   *proxy
-	server  *server
+	server  *httpproxy.Server
 	wake    chan struct{}
 	classes networkinglisters.IngressClassLister
 	list    networkinglisters.IngressLister
@@ -70,15 +70,17 @@ type Controller struct {
 // New returns a controller; Run makes it work.
 func New(cfg Config) *Controller {
 	c := &Controller{cfg: cfg, wake: make(chan struct{}, 1), told: map[types.UID]map[string]bool{}}
-	c.proxy = newProxy(newPool(cfg.Dial, cfg.Backends), &accessLog{pod: cfg.Pod, w: cfg.AccessLog})
-	c.server = newServer(c)
+	c.server = httpproxy.NewServer(httpproxy.Config{
+		Backends: cfg.Backends, Dial: cfg.Dial, Pod: cfg.Pod, Bind: cfg.Bind, Ports: cfg.Ports, AccessLog: cfg.AccessLog, Logger: cfg.Logger,
+		Changed: func() { c.poke(); c.served() }, // what is served where is in the status of objects
+	})
 	return c
 }
 
 // Forget tells which endpoints a Service still has, so that connections to others are not used again. When it returns, no
 // new request goes to those.
 func (c *Controller) Forget(service relayproto.Key, still []netip.AddrPort) {
-	c.proxy.pool.forget(service, still)
+	c.server.Forget(service, still)
 }
 
 // ServicesChanged makes the controller look again at what Services there are.
@@ -122,7 +124,7 @@ func (c *Controller) Run(ctx context.Context) error {
 	if err := c.ensureClass(ctx); err != nil {
 		c.cfg.Logger.Error("the IngressClass could not be made", "err", err)
 	}
-	defer c.server.close()
+	defer c.server.Close()
 	for {
 		c.sync(ctx)
 		select {
@@ -187,10 +189,10 @@ func (c *Controller) sync(ctx context.Context) {
 	findings = append(findings, more...)
 	certs, more := c.certificates(ctx, ours)
 	findings = append(findings, more...)
-	c.server.offer(c.offers(ours, routes, fallback, certs))
+	c.server.Offer(c.offers(ours, routes, fallback, certs))
 	c.tell(findings, all)
 	for _, ing := range ours {
-		if want := localStatus(c.server.status()); !reflect.DeepEqual(ing.Status.LoadBalancer.Ingress, want) {
+		if want := localStatus(c.server.Status()); !reflect.DeepEqual(ing.Status.LoadBalancer.Ingress, want) {
 			c.publish(ctx, ing, want)
 		}
 	}
@@ -236,7 +238,7 @@ func (c *Controller) tell(findings []Finding, all []*networkingv1.Ingress) {
 }
 
 // localStatus is where an Ingress answers. Ports are named where they are not the web's own.
-func localStatus(st Status) []networkingv1.IngressLoadBalancerIngress {
+func localStatus(st httpproxy.Status) []networkingv1.IngressLoadBalancerIngress {
 	at := networkingv1.IngressLoadBalancerIngress{Hostname: "localhost"}
 	if st.HTTP != 80 || st.HTTPS != 443 {
 		for _, port := range []uint16{st.HTTP, st.HTTPS} {
@@ -265,4 +267,4 @@ func (c *Controller) publish(ctx context.Context, ing *networkingv1.Ingress, wan
 }
 
 // Status reports where the Ingresses are served.
-func (c *Controller) Status() Status { return c.server.status() }
+func (c *Controller) Status() httpproxy.Status { return c.server.Status() }

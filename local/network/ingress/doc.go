@@ -1,6 +1,3 @@
-// Package ingress serves HTTP on this machine for Ingress objects of class skiff: hosts, paths, TLS, canaries, rewrites
-// and redirects, with the nginx annotations that people use.
-//
-// Objects are compiled into a routing table that knows nothing of Kubernetes; the proxy follows the table that is current
-// when a request arrives and picks endpoints itself, so that a rolling update loses no request.
+// Package ingress compiles Ingress objects of class skiff, with the nginx annotations that people use, into routes of the
+// proxy, and writes their status and events. It also brings Listeners of others, of the Gateway API, to the proxy's ports.
 package ingress

@@ -29,6 +29,7 @@ import (
 	"k8s.io/client-go/tools/record"
 
 	"skiff.local/skiff/local/authority"
+	"skiff.local/skiff/local/network/httpproxy"
 	"skiff.local/skiff/local/network/relayproto"
 )
 
@@ -80,7 +81,7 @@ func newWorld(t *testing.T, objects ...runtime.Object) *world {
 			return d.DialContext(ctx, network, addr.String())
 		},
 		Bind:  []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()},
-		Ports: Ports{HTTP: []uint16{free(t)}, HTTPS: []uint16{free(t)}}, Authority: ca, AccessLog: w.log,
+		Ports: httpproxy.Ports{HTTP: []uint16{free(t)}, HTTPS: []uint16{free(t)}}, Authority: ca, AccessLog: w.log,
 		Logger: slog.New(slog.DiscardHandler),
 	})
 	ctx, cancel := context.WithCancel(context.Background())

@@ -11,6 +11,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"skiff.local/skiff/local/network/httpproxy"
 	"skiff.local/skiff/local/network/relayproto"
 )
 
@@ -71,7 +72,7 @@ func TestRequestsFindTheirRoute(t *testing.T) {
 	if len(findings) > 0 {
 		t.Errorf("findings: %+v", findings)
 	}
-	table := buildTable(routes, fallback)
+	table := httpproxy.BuildTable(routes, fallback)
 	for _, c := range []struct{ url, want string }{
 		{"shop.test/", "front /"},
 		{"SHOP.test/x", "front /x"},
@@ -97,7 +98,7 @@ func TestRequestsFindTheirRoute(t *testing.T) {
 			t.Errorf("%s: no route", c.url)
 			continue
 		}
-		if got := r.Backend.Service.Name + " " + r.rewrite("/"+path); got != c.want {
+		if got := r.Backend.Service.Name + " " + r.Rewritten("/"+path); got != c.want {
 			t.Errorf("%s goes to %q, want %q", c.url, got, c.want)
 		}
 	}
@@ -125,7 +126,7 @@ func TestWhatIsWrongIsSaidAndTheRestServed(t *testing.T) {
 			t.Errorf("nothing says %q in:\n%s", want, strings.Join(got, "\n"))
 		}
 	}
-	table := buildTable(routes, nil)
+	table := httpproxy.BuildTable(routes, nil)
 	if r := table.Find("b.test", get("/")); r == nil || r.Backend.Service.Name != "one" {
 		t.Errorf("the older one does not win: %+v", r)
 	}
@@ -139,7 +140,7 @@ func TestCanariesTakeTheirShare(t *testing.T) {
 		ing("web", 1, "web.test/ prefix stable"),
 		ing("canary", 0, "canary=true", "canary-by-header=X-Canary", "canary-by-cookie=try", "canary-weight=20", "web.test/ prefix next"),
 	}, anyService{})
-	r := buildTable(routes, nil).Find("web.test", get("/"))
+	r := httpproxy.BuildTable(routes, nil).Find("web.test", get("/"))
 	request := func(change func(*http.Request)) *http.Request {
 		req := httptest.NewRequest("GET", "/", nil)
 		change(req)
@@ -161,7 +162,7 @@ func TestCanariesTakeTheirShare(t *testing.T) {
 			r.AddCookie(&http.Cookie{Name: "try", Value: "always"})
 		}), 0, "stable"},
 	} {
-		if got := r.choose(c.req, func(int) int { return c.roll }).Service.Name; got != c.want {
+		if got := r.Choose(c.req, func(int) int { return c.roll }).Service.Name; got != c.want {
 			t.Errorf("%s: %s, want %s", c.name, got, c.want)
 		}
 	}
@@ -199,8 +200,8 @@ func FuzzRewrite(f *testing.F) {
 		}}}}
 		routes, _, _ := compile([]*networkingv1.Ingress{o}, anyService{})
 		for _, r := range routes {
-			if r.matches(path) && target != "" && !strings.HasPrefix(r.rewrite(path), "/") {
-				t.Errorf("%q is rewritten to %q", path, r.rewrite(path))
+			if r.Regexp.MatchString(path) && target != "" && !strings.HasPrefix(r.Rewritten(path), "/") {
+				t.Errorf("%q is rewritten to %q", path, r.Rewritten(path))
 			}
 		}
 	})

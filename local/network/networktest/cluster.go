@@ -20,7 +20,7 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 
 	"skiff.local/skiff/local/network"
-	"skiff.local/skiff/local/network/ingress"
+	"skiff.local/skiff/local/network/httpproxy"
 	"skiff.local/skiff/local/network/networktest/probeimage"
 	"skiff.local/skiff/runtime/docker"
 	"skiff.local/skiff/runtime/image"
@@ -48,7 +48,7 @@ type Options struct {
 	// Engine is the one to use; the machine's when nil.
 	Engine       *docker.Engine
 	ForceRelay   bool
-	IngressPorts ingress.Ports
+	IngressPorts httpproxy.Ports
 	// Nodes is how many nodes there are; one when 0.
 	Nodes int
 }

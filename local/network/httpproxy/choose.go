@@ -1,4 +1,4 @@
-package ingress
+package httpproxy
 
 import (
 	"net/http"
@@ -17,7 +17,7 @@ type Share struct {
 func (d *routing) decide(r *Route, req *http.Request, roll func(n int) int) {
 	d.route, d.unavailable = r, r.Unavailable
 	if len(r.Shares) == 0 {
-		d.backend = r.choose(req, roll)
+		d.backend = r.Choose(req, roll)
 		return
 	}
 	share := chooseShare(r.Shares, roll)
@@ -42,8 +42,8 @@ func chooseShare(shares []Share, roll func(n int) int) *Share {
 	return &shares[0]
 }
 
-// choose picks the backend of a request. roll is a random number in [0, n).
-func (r *Route) choose(req *http.Request, roll func(n int) int) *Backend {
+// Choose picks the backend of a request. roll is a random number in [0, n).
+func (r *Route) Choose(req *http.Request, roll func(n int) int) *Backend {
 	for i := range r.Canaries {
 		c := &r.Canaries[i]
 		if took, decided := c.decide(req); decided {

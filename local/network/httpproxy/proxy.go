@@ -1,4 +1,4 @@
-package ingress
+package httpproxy
 
 import (
 	"cmp"
@@ -125,7 +125,7 @@ func (x *proxy) rewrite(p *httputil.ProxyRequest) {
 	p.Out.Host = cmp.Or(r.UpstreamHost, p.In.Host)
 	switch {
 	case r.Rewrite != "":
-		p.Out.URL.Path, p.Out.URL.RawPath = r.rewrite(p.In.URL.Path), ""
+		p.Out.URL.Path, p.Out.URL.RawPath = r.Rewritten(p.In.URL.Path), ""
 	case r.PathChange != nil:
 		p.Out.URL.Path, p.Out.URL.RawPath = r.PathChange.apply(p.In.URL.Path, r.Path), ""
 	}

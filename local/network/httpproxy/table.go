@@ -1,4 +1,4 @@
-package ingress
+package httpproxy
 
 import (
 	"cmp"
@@ -100,8 +100,8 @@ type Canary struct {
 	Total   int
 }
 
-// buildTable orders routes for matching. Hosts are known to the table even when no route has them.
-func buildTable(routes []*Route, fallback *Route, hosts ...string) *Table {
+// BuildTable orders routes for matching. Hosts are known to the table even when no route has them.
+func BuildTable(routes []*Route, fallback *Route, hosts ...string) *Table {
 	t := &Table{exact: map[string][]*Route{}, wildcard: map[string][]*Route{}, fallback: fallback}
 	for _, h := range hosts {
 		if rest, ok := strings.CutPrefix(h, "*"); ok {
@@ -210,8 +210,8 @@ func (r *Route) matches(path string) bool {
 	return r.Regexp.MatchString(path)
 }
 
-// rewrite is the path that the backend sees.
-func (r *Route) rewrite(path string) string {
+// Rewritten is the path that the backend sees.
+func (r *Route) Rewritten(path string) string {
 	if r.Rewrite == "" {
 		return path
 	}

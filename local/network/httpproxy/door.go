@@ -1,4 +1,4 @@
-package ingress
+package httpproxy
 
 import (
 	"context"
@@ -15,32 +15,32 @@ import (
 
 // A door is one open port with what is served there.
 type door struct {
-	server    *server
+	server    *Server
 	own       netip.Addr
 	port      uint16
 	secure    bool
 	table     atomic.Pointer[Table]
-	certs     atomic.Pointer[certificates]
+	certs     atomic.Pointer[Certificates]
 	listeners []net.Listener
 	http      *http.Server
 }
 
-func (s *server) open(at place, port uint16, o offer) (*door, error) {
-	addrs := s.controller.cfg.Bind
-	if at.own.IsValid() {
-		addrs = []netip.Addr{at.own}
+func (s *Server) open(at Place, port uint16, o Offer) (*door, error) {
+	addrs := s.cfg.Bind
+	if at.Own.IsValid() {
+		addrs = []netip.Addr{at.Own}
 	}
 	listeners, err := listenAll(addrs, port)
 	if err != nil {
 		return nil, err
 	}
-	d := &door{server: s, own: at.own, port: port, secure: o.secure, listeners: listeners}
+	d := &door{server: s, own: at.Own, port: port, secure: o.Secure, listeners: listeners}
 	d.set(o)
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
-	protocols.SetHTTP2(o.secure)
+	protocols.SetHTTP2(o.Secure)
 	// gRPC without TLS.
-	protocols.SetUnencryptedHTTP2(!o.secure)
+	protocols.SetUnencryptedHTTP2(!o.Secure)
 	d.http = &http.Server{
 		Handler: d, Protocols: protocols,
 		ReadHeaderTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute,
@@ -72,14 +72,14 @@ func listenAll(addrs []netip.Addr, port uint16) ([]net.Listener, error) {
 	return listeners, nil
 }
 
-func (d *door) set(o offer) {
-	d.table.Store(o.table)
-	d.certs.Store(o.certs)
+func (d *door) set(o Offer) {
+	d.table.Store(o.Table)
+	d.certs.Store(o.Certificates)
 }
 
 // ServeHTTP implements http.Handler.
 func (d *door) ServeHTTP(w http.ResponseWriter, req *http.Request) {
-	d.server.controller.proxy.serve(d, w, req)
+	d.server.proxy.serve(d, w, req)
 }
 
 // served is the port where another one that was asked for is to be found by who came through this door.

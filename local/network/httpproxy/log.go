@@ -1,4 +1,4 @@
-package ingress
+package httpproxy
 
 import (
 	"io"

@@ -1,0 +1,55 @@
+package httpproxy
+
+import (
+	"crypto/tls"
+	"errors"
+	"strings"
+
+	"skiff.local/skiff/local/authority"
+)
+
+// Certificates are what a port shows, by host pattern; "" for any host. They are immutable once they are served.
+type Certificates struct {
+	byHost    map[string]*tls.Certificate
+	authority *authority.Authority
+}
+
+// NewCertificates returns none but those that an authority signs; it may be nil.
+func NewCertificates(a *authority.Authority) *Certificates {
+	return &Certificates{byHost: map[string]*tls.Certificate{}, authority: a}
+}
+
+// Add keeps what is already there.
+func (c *Certificates) Add(host string, cert *tls.Certificate) {
+	if host = strings.ToLower(host); c.byHost[host] == nil {
+		c.byHost[host] = cert
+	}
+}
+
+// find is the certificate for a name that a client asks for: the authority signs for those that have none.
+func (c *Certificates) find(name string) (*tls.Certificate, error) {
+	host := strings.ToLower(strings.TrimSuffix(name, "."))
+	if cert := c.byHost[host]; cert != nil {
+		return cert, nil
+	}
+	for rest := host; ; {
+		dot := strings.IndexByte(rest, '.')
+		if dot < 0 {
+			break
+		}
+		if cert := c.byHost["*"+rest[dot:]]; cert != nil {
+			return cert, nil
+		}
+		rest = rest[dot+1:]
+	}
+	if cert := c.byHost[""]; cert != nil {
+		return cert, nil
+	}
+	if c.authority == nil {
+		return nil, errors.New("no certificate for " + host)
+	}
+	if host == "" {
+		host = "localhost"
+	}
+	return c.authority.Leaf(host)
+}
