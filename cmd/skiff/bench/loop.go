@@ -108,5 +108,28 @@ func (b *bench) saves(ctx context.Context, others int) ([]time.Duration, error) 
 		}
 		took = append(took, time.Since(begin))
 	}
+	if others > 0 {
+		return took, b.atRest(ctx, up.command.Process.Pid)
+	}
 	return took, nil
+}
+
+// atRest reports what the watch costs while nothing happens.
+func (b *bench) atRest(ctx context.Context, pid int) error {
+	const while = 20 * time.Second
+	before, err := cpuTicks(pid)
+	if err != nil {
+		return nil //nolint:nilerr // only measured where /proc is
+	}
+	if err := sleep(ctx, while); err != nil {
+		return err
+	}
+	after, err := cpuTicks(pid)
+	if err != nil {
+		return err
+	}
+	const ticksPerSecond = 100
+	percent := 100 * float64(after-before) / ticksPerSecond / while.Seconds()
+	b.report.add("`skiff up` at rest, 1,000 objects", fmt.Sprintf("%.2f %%", percent), fmt.Sprintf("of one core, over %s", while))
+	return nil
 }
