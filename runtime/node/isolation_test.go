@@ -106,6 +106,15 @@ func testHostNamespaces(t *testing.T, c *cluster) {
 	if p.Status.PodIP != p.Status.HostIP || p.Status.PodIP == "" {
 		t.Errorf("%+v", p.Status)
 	}
+	// The host's IPC namespace is the one that all who ask for it share.
+	c.pod("hostipc", func(p *v1.Pod) { p.Spec.HostIPC = true })
+	c.until("hostipc", "ready", patience, ready)
+	c.pod("ownipc", nil)
+	c.until("ownipc", "ready", patience, ready)
+	ipc := func(pod string) string { return c.exec(pod, "main", "readlink", "/proc/self/ns/ipc") }
+	if ipc("hostns") != ipc("hostipc") || ipc("hostns") == ipc("ownipc") {
+		t.Errorf("IPC namespaces: %s, %s with hostIPC, %s without", ipc("hostns"), ipc("hostipc"), ipc("ownipc"))
+	}
 	if got := c.exec("hostns", "main", "ps"); !strings.Contains(got, "dockerd") {
 		t.Error("not the host's processes")
 	}

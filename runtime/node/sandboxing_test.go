@@ -69,7 +69,6 @@ func TestSandboxing(t *testing.T) {
 			"main: cat /proc/sys/kernel/shm_rmid_forced": "1",
 		}, ""},
 		{"host-pid", func(p *v1.Pod) { p.Spec.HostPID = true }, map[string]string{"main: ps": "dockerd", "main: hostname": "host-pid"}, ""},
-		{"host-ipc", func(p *v1.Pod) { p.Spec.HostIPC = true }, map[string]string{"main: hostname": "host-ipc"}, ""},
 		{"fqdn", func(p *v1.Pod) {
 			p.Spec.Hostname, p.Spec.Subdomain, p.Spec.SetHostnameAsFQDN = "db-0", "db", &yes
 		}, map[string]string{"main: hostname": "db-0.db.default.svc.cluster.local", "main: cat /etc/hosts": "\tdb-0.db.default.svc.cluster.local\tdb-0"}, ""},

@@ -45,6 +45,12 @@ func TestStreams(t *testing.T) {
 		return string(body)
 	}
 
+	// A container runs before its program has said anything.
+	for deadline := time.Now().Add(patience); len(get("/containerLogs/default/s/main")) < len("out\nerr\n"); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the container's log stays empty")
+		}
+	}
 	t.Run("logs", func(t *testing.T) {
 		if got := get("/containerLogs/default/s/main"); got != "out\nerr\n" && got != "err\nout\n" {
 			t.Errorf("%q", got)

@@ -136,6 +136,7 @@ func testHostPathCreated(t *testing.T, c *cluster) {
 		script(p, "echo text > /f && touch /d/inside /s/inside && "+forever)
 	})
 	c.until("made", "ready", patience, ready)
+	c.untilExec("made", "main", "inside", "ls", "/s") // ready is sooner than what its program does
 	for _, file := range []string{"new/dir/inside", "sub/path/inside"} {
 		if _, err := os.Stat(filepath.Join(dir, file)); err != nil {
 			t.Error(err)

@@ -52,9 +52,9 @@ func TestFilesAreCopiedBothWays(t *testing.T) {
 }
 
 // forward starts a port-forward and returns where it listens, in the order of the ports.
-func forward(t *testing.T, args ...string) []string {
+func forward(t *testing.T, program string, args ...string) []string {
 	t.Helper()
-	c := exec.Command(shared.kubectl, append([]string{"port-forward"}, args...)...)
+	c := exec.Command(program, append([]string{"port-forward"}, args...)...)
 	c.Env = shared.env
 	out := &lockedWriter{to: &bytes.Buffer{}}
 	c.Stdout, c.Stderr = out, out
@@ -64,13 +64,14 @@ func forward(t *testing.T, args ...string) []string {
 	t.Cleanup(func() { _ = c.Process.Kill(); _ = c.Wait() })
 	listening := regexp.MustCompile(`Forwarding from (127\.0\.0\.1:\d+) -> `)
 	var addresses []string
+	ports := strings.Count(" "+strings.Join(args, " "), " :")
 	eventually(t, slow, func() string {
 		addresses = nil
 		for _, m := range listening.FindAllStringSubmatch(out.String(), -1) {
 			addresses = append(addresses, m[1])
 		}
-		if len(addresses) != len(args)-1 {
-			return fmt.Sprintf("kubectl port-forward %s listens at %v:\n%s", strings.Join(args, " "), addresses, out.String())
+		if len(addresses) < ports {
+			return fmt.Sprintf("port-forward %s listens at %v:\n%s", strings.Join(args, " "), addresses, out.String())
 		}
 		return ""
 	})
@@ -92,14 +93,27 @@ spec:
     command: [sh, -c, "mkdir /tmp/w; echo inner > /tmp/w/index.html; httpd -p 127.0.0.1:81 -h /tmp/w; busybox nc -ll -p 82 -e wc -c & exec httpd -f -p 80 -h /www"]
     ports: [{name: page, containerPort: 80}]
 ---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: steady}
+spec:
+  selector: {matchLabels: {app: steady}}
+  template:
+    metadata: {labels: {app: steady}}
+    spec:
+      terminationGracePeriodSeconds: 1
+      containers: [{name: web, image: "IMAGE:0.1"}]
+---
 apiVersion: v1
 kind: Service
 metadata: {name: web}
 spec: {selector: {app: web}, ports: [{port: 8080, targetPort: page}]}
 `))
 	kubectl(t, "wait", "--for=condition=Ready", "pod/web", "--timeout=90s")
-	at := forward(t, "pod/web", ":80", ":81", ":82", ":83")
-	service := forward(t, "service/web", ":8080")
+	at := forward(t, shared.kubectl, "pod/web", ":80", ":81", ":82", ":83")
+	kubectl(t, "rollout", "status", "deployment/steady", "--timeout=90s")
+	steady := forward(t, shared.bin, "-n", "forward", "deployment/steady", ":80")
+	service := forward(t, shared.kubectl, "service/web", ":8080")
 
 	// Many at once, each whole.
 	var all sync.WaitGroup
@@ -135,6 +149,15 @@ spec: {selector: {app: web}, ports: [{port: 8080, targetPort: page}]}
 	if got, err := io.ReadAll(conn); strings.TrimSpace(string(got)) != "3000000" || err != nil {
 		t.Errorf("after the end of the input: %q, %v", got, err)
 	}
+
+	// skiff's own verb goes on with the pod that replaces the one it began with.
+	if body, err := page("http://" + steady[0]); err != nil || !strings.Contains(body, "version 0.1") {
+		t.Errorf("%q, %v", body, err)
+	}
+	kubectl(t, "set", "image", "deployment/steady", "web="+shared.image+":0.2")
+	eventuallyServes(t, "http://"+steady[0], "version 0.2")
+	kubectl(t, "delete", "pod", "-l", "app=steady", "--force", "--grace-period=0")
+	eventuallyServes(t, "http://"+steady[0], "version 0.2")
 
 	// A port without a server is a failed connection.
 	client := http.Client{Timeout: 10 * time.Second}

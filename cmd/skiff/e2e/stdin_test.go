@@ -22,6 +22,11 @@ func TestStandardInputAndExitCodes(t *testing.T) {
 	if try(t, shared.kubectl, "exec", "web", "--", "/no/such/program").code == 126 {
 		missing = 126
 	}
+	// A pipe into a pod that is made for it: its container's input ends with the pipe, the pod with the command.
+	piped := []string{"run", "piped", "-i", "--rm", "--restart=Never", "--image=" + shared.image + ":0.1", "--command", "--", "sh", "-c", "wc -c; exit 6"}
+	if r := tryIn(t, megabyte, nil, shared.kubectl, piped...); !strings.HasPrefix(r.out, "1048576\n") || r.code != 6 {
+		t.Errorf("%s", r)
+	}
 	for _, test := range []struct {
 		command string
 		code    int
