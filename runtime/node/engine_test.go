@@ -99,7 +99,26 @@ func TestAFullDiskIsSaidAndRecovers(t *testing.T) {
 	c.run()
 	c.pod("modest", nil)
 	c.until("modest", "ready", patience, ready)
+	c.pod("done", func(p *v1.Pod) {
+		p.Spec.RestartPolicy = v1.RestartPolicyNever
+		usualVolumes(p)
+		script(p, "head -c 4000000 /dev/zero > /x; head -c 4000000 /dev/zero > /d/x; exit 3")
+	})
+	c.until("done", "failed", patience, phase(v1.PodFailed))
 	c.untilCondition(v1.NodeDiskPressure, v1.ConditionFalse)
+
+	// Before anybody has to yield, what nobody runs any more does.
+	more := private.Data() + "/more-photographs"
+	private.Run("sh", "-c", "dd if=/dev/zero of="+more+" bs=1M || true")
+	c.untilCondition(v1.NodeDiskPressure, v1.ConditionTrue)
+	c.untilCondition(v1.NodeDiskPressure, v1.ConditionFalse)
+	c.untilGoneFromEngine("done")
+	if p := c.get("done"); p.Status.Phase != v1.PodFailed || status(p, "main").State.Terminated == nil || status(p, "main").State.Terminated.ExitCode != 3 {
+		t.Errorf("what was reclaimed of a pod changed its status: %+v", p.Status)
+	}
+	if !ready(c.get("modest")) {
+		t.Error("a pod was evicted although there was something dead to remove")
+	}
 
 	// Somebody fills the disk, and it is not a pod: nobody is to blame, but the pods have to yield.
 	fill := private.Data() + "/photographs"
@@ -112,7 +131,7 @@ func TestAFullDiskIsSaidAndRecovers(t *testing.T) {
 	c.pod("late", usualVolumes)
 	c.untilEvent("late", "no space left on device")
 
-	private.Run("rm", fill)
+	private.Run("rm", fill, more)
 	c.until("late", "ready", patience, ready)
 	c.untilCondition(v1.NodeDiskPressure, v1.ConditionFalse)
 

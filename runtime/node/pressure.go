@@ -32,6 +32,10 @@ const (
 	calmPeriod  = 30 * time.Second
 	tensePeriod = 5 * time.Second
 
+	// reclaimLooks is how many looks in a row pods are spared because there was something dead to remove. Chosen: the first is
+	// enough, unless the engine is slow or refuses.
+	reclaimLooks = 3
+
 	// emptyHold is how long pressure is believed when no pod is left that could be asked: without an end, an empty node
 	// would keep pods off for good. Chosen; kubelet, which can always look, waits five minutes before it says that it is over.
 	emptyHold = time.Minute
@@ -68,12 +72,12 @@ func below(free, all int64, threshold float64) bool {
 	return all > 0 && float64(free) < threshold*float64(all)
 }
 
-// watchPressure looks at what the engine's machine has left for as long as pods run, shows it in the node's conditions and
-// evicts a pod at a time while it is too little.
+// watchPressure looks at what the engine's machine has left for as long as pods run, shows it in the node's conditions and,
+// while it is too little, evicts a pod at a time. Like kubelet it first gives up what nobody runs.
 func (a *Agent) watchPressure(ctx context.Context) {
 	// What a former process showed is not known, so that the first look is always shown.
 	shown := map[v1.NodeConditionType]bool{}
-	period, asked := a.lookPeriod, time.Now()
+	period, asked, spared := a.lookPeriod, time.Now(), 0
 	for {
 		select {
 		case <-ctx.Done():
@@ -104,12 +108,32 @@ func (a *Agent) watchPressure(ctx context.Context) {
 				}
 				shown[p.condition] = under
 			}
+			if p.resource == diskResource && a.reclaim(under) && spared < reclaimLooks {
+				spared++
+				period = min(period, tensePeriod)
+				continue
+			}
 			if under {
 				period = min(period, tensePeriod)
 				a.evictFor(ctx, p.resource, host)
 			}
+			if p.resource == diskResource {
+				spared = 0
+			}
 		}
 	}
+}
+
+// reclaim has the dead containers of all pods removed while the disk is short, and the volumes of pods that have ended. It reports
+// whether there are any, so that no pod goes for what they had.
+func (a *Agent) reclaim(short bool) bool {
+	waste := false
+	a.each(func(w *pod.Worker) {
+		v := w.View()
+		waste = waste || v.Waste()
+		w.Reclaim(short)
+	})
+	return short && waste
 }
 
 // diskResource is what runs out with the disk.

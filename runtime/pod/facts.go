@@ -14,7 +14,7 @@ func (w *Worker) facts(now time.Time) *plan.Facts {
 		Now: now, Pod: w.pod, Gone: w.gone, Volumes: w.volumesExist, Sourced: w.content != nil, Stale: w.stale && w.content != nil,
 		Images: map[string]plan.Image{}, Probes: w.probes, Hooks: w.hooks, PreStopped: w.preStopped, RestartAfter: w.again, Faults: w.faults,
 		InFlight: map[plan.Key]plan.InFlight{}, EndpointsGone: w.endpointsGone || w.cfg.EndpointsSettled == nil,
-		Finished: w.finished, Verdict: w.verdict, Late: map[string]bool{}, HostIPs: w.cfg.HostIPs, Resize: w.resizes(),
+		Reclaim: w.reclaim, Finished: w.finished, Verdict: w.verdict, Late: map[string]bool{}, HostIPs: w.cfg.HostIPs, Resize: w.resizes(),
 	}
 	for _, s := range w.sandboxes {
 		sandbox := *s

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	v1 "k8s.io/api/core/v1"
+	podutil "k8s.io/kubernetes/pkg/api/v1/pod"
 
 	"skiff.local/skiff/runtime/pod/plan"
 	"skiff.local/skiff/runtime/volume"
@@ -57,6 +58,17 @@ func (w *Worker) View() View {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.view
+}
+
+// Waste reports whether the pod has something that Reclaim would remove.
+func (v *View) Waste() bool {
+	over := v.Pod != nil && podutil.IsPodPhaseTerminal(v.Pod.Status.Phase)
+	for i, c := range v.Containers {
+		if replaced := i+1 < len(v.Containers) && v.Containers[i+1].Name == c.Name; c.State == plan.Exited && (over || replaced) {
+			return true
+		}
+	}
+	return false
 }
 
 // Container finds the newest container of a name that has run, or with previous the one before it. While a restart is

@@ -71,6 +71,7 @@ type Worker struct {
 	measuring     bool
 	measureAt     time.Time
 	verdict       *plan.Verdict
+	reclaim       bool
 
 	last   *plan.Plan
 	status statusWriter
@@ -162,6 +163,12 @@ func (w *Worker) ImagesChanged() {
 			}
 		}
 	})
+}
+
+// Reclaim tells the worker whether the node's disk is short: while it is, nothing dead is kept, and of a pod that has ended nothing
+// at all but its object.
+func (w *Worker) Reclaim(short bool) {
+	w.post(func() { w.reclaim = short })
 }
 
 // Evict ends the pod: phase Failed, with a DisruptionTarget condition, and no time for its containers.

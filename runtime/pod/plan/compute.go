@@ -225,6 +225,10 @@ func (p *planner) prefetch() {
 
 // collect removes dead containers: as with kubelet, one is kept beside the current one, for `logs --previous`.
 func (p *planner) collect() {
+	keep, cause := 2, "only one ended container is kept"
+	if p.f.Reclaim {
+		keep, cause = 1, reclaimCause
+	}
 	seen := map[string]bool{}
 	for i := range p.f.Containers {
 		name := p.f.Containers[i].Name
@@ -233,8 +237,8 @@ func (p *planner) collect() {
 		}
 		seen[name] = true
 		for n, c := range p.f.history(name) {
-			if n >= 2 && c.State == Exited {
-				p.do(Op{Kind: RemoveContainer, ID: c.ID, Container: c.Name, Cause: "only one ended container is kept"})
+			if n >= keep && c.State == Exited {
+				p.do(Op{Kind: RemoveContainer, ID: c.ID, Container: c.Name, Cause: cause})
 			}
 		}
 	}

@@ -159,6 +159,8 @@ type Facts struct {
 	InFlight     map[Key]InFlight
 	// EndpointsGone: no Service sends traffic to the pod any more, or there was nothing to wait for.
 	EndpointsGone bool
+	// Reclaim: the disk of the node is short, nothing that is dead is kept for its logs.
+	Reclaim bool
 	// Finished: the API object has been released.
 	Finished bool
 	Verdict  *Verdict

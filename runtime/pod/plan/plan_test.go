@@ -258,6 +258,24 @@ func TestPlans(t *testing.T) {
 			f.Containers = []Container{container("main", 0, Running, nil)}
 			f.InFlight = map[Key]InFlight{{StopContainer, "main0"}: {Deadline: noon.Add(time.Hour)}}
 		}), `hurry stop main (main0): the pod is being deleted`},
+		{"a short disk takes what a pod that has ended left, but for its object", newFacts(newPod(func(p *v1.Pod) { p.Status.Phase = v1.PodSucceeded }), func(f *Facts) {
+			f.Reclaim, f.Volumes = true, true
+			f.Containers = []Container{container("main", 0, Exited, nil)}
+		}), `remove main (main0): the disk of the node is short`},
+		{"then its volumes", newFacts(newPod(func(p *v1.Pod) { p.Status.Phase = v1.PodSucceeded }), func(f *Facts) {
+			f.Reclaim, f.Volumes = true, true
+			f.Containers = []Container{container("main", 0, Gone, nil)}
+		}), `remove-volumes: the pod is gone`},
+		{"a short disk takes the container before the one that runs", newFacts(newPod(nil), func(f *Facts) {
+			up(f)
+			f.Reclaim = true
+			f.Containers = []Container{container("main", 0, Exited, nil), container("main", 1, Running, nil)}
+		}), `remove main (main0): the disk of the node is short`},
+		{"and not the last one of a container that waits for its restart", newFacts(newPod(nil), func(f *Facts) {
+			up(f)
+			f.Reclaim = true
+			f.Containers = []Container{container("main", 0, Exited, func(c *Container) { c.ExitCode, c.Backoff = 1, time.Minute })}
+		}), `wait main: CrashLoopBackOff: back-off 1m0s restarting failed container=main pod=web_default(u)`},
 		{"an image that can't be pulled is waited for", newFacts(newPod(nil), func(f *Facts) {
 			up(f)
 			f.Faults = map[Key]Fault{{EnsureImage, "main/0"}: {Reason: "ErrImagePull", Message: "no", At: noon.Add(-5 * time.Second), Count: 1}}

@@ -82,7 +82,10 @@ func (p *planner) cleanUp() {
 	}
 }
 
-// retire stops what still runs of a pod that has ended, sidecars included. Its containers stay for their logs.
+const reclaimCause = "the disk of the node is short"
+
+// retire stops what still runs of a pod that has ended, sidecars included. Its containers stay for their logs, unless what they
+// have on the disk is needed.
 func (p *planner) retire(reason, cause string) {
 	p.cancelStarting()
 	p.plan.Terminal = true
@@ -94,6 +97,10 @@ func (p *planner) retire(reason, cause string) {
 		return
 	}
 	p.removeSandboxes(cause)
+	// How they ended is in the API by then; their logs go with them.
+	if p.f.Reclaim && podutil.IsPodPhaseTerminal(p.f.Pod.Status.Phase) && p.removeContainers(reclaimCause) {
+		p.removeVolumes()
+	}
 }
 
 // cancelStarting gives up what only makes sense for a pod that is to run.
