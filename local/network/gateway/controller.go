@@ -101,6 +101,7 @@ func (c *Controller) Run(ctx context.Context) error {
 		}
 		if err := c.sync(ctx); err != nil && ctx.Err() == nil {
 			c.cfg.Logger.Error("Gateways are not up to date", "err", err)
+			time.AfterFunc(again, c.Poke)
 		}
 	}
 }

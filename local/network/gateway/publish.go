@@ -41,7 +41,7 @@ func (c *Controller) publish(ctx context.Context, all *compiled) {
 	}
 }
 
-// again is after how long a status that could not be written is tried anew.
+// again is after how long what failed is tried anew.
 const again = time.Second
 
 // write writes an object's status if it changed. An object that has changed meanwhile comes again by its watch.
