@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"skiff.local/skiff/runtime/docker"
 )
@@ -129,7 +130,8 @@ type Remover interface {
 }
 
 // RemoveOwn removes the images that skiff loaded, those in use and those named in keep left alone. It returns how many
-// went; images are shared by all profiles, so callers keep them while another profile exists.
+// went; images are shared by all profiles, so callers keep them while another profile exists. An image that somebody built
+// on one of ours has its labels too, and is not ours.
 func RemoveOwn(ctx context.Context, eng Remover, keep ...string) (int, error) {
 	images, err := eng.ListImages(ctx, map[string]string{docker.LabelRole: string(docker.RoleImage)})
 	if err != nil {
@@ -142,11 +144,11 @@ func RemoveOwn(ctx context.Context, eng Remover, keep ...string) (int, error) {
 	removed := 0
 	for _, img := range images {
 		names := img.Tags
-		if len(names) == 0 {
-			names = []string{img.ID} // its tag went to a newer build
+		if len(names) == 0 && img.Created.Unix() == 0 {
+			names = []string{img.ID} // its tag went to a newer build; only what we load has no date
 		}
 		for _, name := range names {
-			if kept[name] {
+			if kept[name] || name != img.ID && !ownName(name) {
 				continue
 			}
 			err := eng.RemoveImage(ctx, name, docker.RemoveImageOptions{PruneChildren: true})
@@ -160,4 +162,9 @@ func RemoveOwn(ctx context.Context, eng Remover, keep ...string) (int, error) {
 		}
 	}
 	return removed, nil
+}
+
+func ownName(ref string) bool {
+	repository, _, _ := strings.Cut(ref, ":")
+	return repository == NodeRepository || repository == HelloRepository
 }

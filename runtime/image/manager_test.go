@@ -285,8 +285,17 @@ func TestOwnImagesAreLoadedOnceAndRemoved(t *testing.T) {
 	if info, err := fake.InspectImage(t.Context(), refs[0]); err != nil || !slices.Contains(info.Env, "HELLO_VERSION=1.0") {
 		t.Errorf("%+v, %v", info, err)
 	}
+	// What a user built on one of ours has our labels.
+	inherited, err := fake.InspectImage(t.Context(), refs[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	fake.AddImage("app:dev", docker.ImageInfo{Labels: inherited.Labels}, nil)
 	if n, err := image.RemoveOwn(t.Context(), fake, ref); err != nil || n != 2 {
 		t.Errorf("removed %d, %v", n, err)
+	}
+	if _, err := fake.InspectImage(t.Context(), "app:dev"); err != nil {
+		t.Errorf("the user's image went: %v", err)
 	}
 	if _, err := fake.InspectImage(t.Context(), ref); err != nil {
 		t.Errorf("the kept image went: %v", err)

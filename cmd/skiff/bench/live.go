@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -113,10 +114,15 @@ func (b *bench) build(ctx context.Context, tag string, n int) (time.Duration, er
 	command := exec.CommandContext(ctx, "docker", "build", "-q", "-t", tag, dir)
 	command.Env = append(os.Environ(), "DOCKER_BUILDKIT=0") // buildx may not be installed
 	begin := time.Now()
-	if out, err := command.CombinedOutput(); err != nil {
+	out, err := command.CombinedOutput()
+	if err != nil {
 		return 0, fmt.Errorf("docker build: %w: %s", err, out)
 	}
-	return time.Since(begin), nil
+	took := time.Since(begin)
+	b.atEnd = append(b.atEnd, func(ctx context.Context) {
+		_ = exec.CommandContext(ctx, "docker", "rmi", "-f", strings.TrimSpace(string(out))).Run()
+	})
+	return took, nil
 }
 
 // untilNew waits for a Ready pod that is not known, and then, outside of the measured time, until it is alone.

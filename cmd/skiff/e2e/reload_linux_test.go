@@ -2,8 +2,6 @@ package e2e
 
 import (
 	"fmt"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -80,14 +78,9 @@ func TestWhatIsBuiltAndSavedReachesThePods(t *testing.T) {
 	build := func(page string) {
 		t.Helper()
 		save(t, filepath.Join(dir, "Dockerfile"), fmt.Sprintf("FROM %s:0.1\nRUN echo %s >/www/index.html\n", shared.image, page))
-		c := exec.Command("docker", "build", "-q", "-t", app, dir)
-		c.Env = append(os.Environ(), "DOCKER_BUILDKIT=0") // buildx may not be installed
-		if out, err := c.CombinedOutput(); err != nil {
-			t.Fatalf("docker build: %v: %s", err, out)
-		}
+		buildImage(t, app, dir)
 	}
 	build("one")
-	t.Cleanup(func() { _ = exec.Command("docker", "rmi", "-f", app).Run() })
 	up := openScreen(t, dir, "up", "k8s")
 	for _, name := range []string{"web", "still", "rolled", "reads"} {
 		up.shows("Deployment "+name+" ready in", "(1 pod)")
