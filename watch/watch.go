@@ -20,6 +20,7 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
 	"skiff.local/skiff/watch/build"
@@ -116,6 +117,9 @@ type Config struct {
 	Definition Definition
 	// REST reaches the cluster.
 	REST *rest.Config
+	// Exec reaches containers, whose connections upgrade; nil is REST. A client inside the API server's process needs it:
+	// its transport upgrades nothing.
+	Exec *rest.Config
 	// Events receives what happens, from several goroutines; it must not block for long.
 	Events func(event.Event)
 	// Once applies what is there and returns instead of waiting for changes.
@@ -152,6 +156,13 @@ func NewSet(config Config) (*Set, error) {
 	if err != nil {
 		return nil, err
 	}
+	exec := livesync.API{Config: config.REST, Client: target.Client()}
+	if config.Exec != nil {
+		exec.Config = config.Exec
+		if exec.Client, err = kubernetes.NewForConfig(config.Exec); err != nil {
+			return nil, fmt.Errorf("prepare to reach containers: %w", err)
+		}
+	}
 	config.Definition = definition
 	s := newSet(config, target)
 	follower := outcome.New(outcome.Config{
@@ -164,7 +175,7 @@ func NewSet(config Config) (*Set, error) {
 	})
 	s.follow = follower
 	s.syncer = livesync.New(livesync.Config{
-		Executor: livesync.API{Config: config.REST, Client: target.Client()}, Pods: follower.Pods, Emit: s.emit,
+		Executor: exec, Pods: follower.Pods, Emit: s.emit,
 	})
 	return s, nil
 }

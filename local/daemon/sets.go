@@ -28,8 +28,9 @@ const setsFile = "sets.json"
 // sets are the manifest directories that the daemon watches.
 type sets struct {
 	path   string
-	config *rest.Config
-	engine string // where --build builds: on the engine that the pods run on
+	config *rest.Config // in this process
+	exec   *rest.Config // over the wire
+	engine string       // where --build builds: on the engine that the pods run on
 	log    *slog.Logger
 	ctx    context.Context // ends all of them
 	cancel context.CancelFunc
@@ -45,10 +46,10 @@ type runningSet struct {
 	ended  chan struct{}
 }
 
-func newSets(ctx context.Context, p *profile.Profile, config *rest.Config, engine string, log *slog.Logger) *sets {
+func newSets(ctx context.Context, p *profile.Profile, config, exec *rest.Config, engine string, log *slog.Logger) *sets {
 	ctx, cancel := context.WithCancel(ctx)
 	return &sets{
-		path: filepath.Join(p.Dir, setsFile), config: config, engine: engine, log: log, ctx: ctx, cancel: cancel,
+		path: filepath.Join(p.Dir, setsFile), config: config, exec: exec, engine: engine, log: log, ctx: ctx, cancel: cancel,
 		running: map[string]*runningSet{},
 	}
 }
@@ -90,7 +91,7 @@ func (s *sets) add(d watch.Definition) (watch.Definition, error) {
 func (s *sets) startLocked(d watch.Definition) (watch.Definition, error) {
 	log := s.log
 	set, err := watch.NewSet(watch.Config{
-		Definition: d, REST: rest.CopyConfig(s.config), Logger: s.log, Builder: &build.Tidy{Docker: build.Docker{Host: s.engine}},
+		Definition: d, REST: rest.CopyConfig(s.config), Exec: rest.CopyConfig(s.exec), Logger: s.log, Builder: &build.Tidy{Docker: build.Docker{Host: s.engine}},
 		Events: func(e event.Event) { log.Log(context.Background(), levelOf(e), textOf(e), "set", e.Set) },
 	})
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/client-go/informers"
+	"k8s.io/client-go/rest"
 
 	"skiff.local/skiff/local/apiserver"
 	"skiff.local/skiff/local/apiserver/pki"
@@ -288,7 +289,10 @@ func (d *daemon) makeAPI(ctx context.Context, bundle *pki.Bundle, undo *stack) e
 		return err
 	}
 	d.client = d.api.Client()
-	d.sets = newSets(ctx, d.profile, d.api.LoopbackConfig(), d.engine.Host(), d.log)
+	exec := &rest.Config{Host: d.url(), QPS: -1, TLSClientConfig: rest.TLSClientConfig{
+		CAData: bundle.CA.Cert, CertData: bundle.Admin.Cert, KeyData: bundle.Admin.Key,
+	}}
+	d.sets = newSets(ctx, d.profile, d.api.LoopbackConfig(), exec, d.engine.Host(), d.log)
 	return nil
 }
 

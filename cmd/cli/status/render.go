@@ -135,6 +135,9 @@ func sets(w io.Writer, list []client.SetStatus, c iostreams.Colours, now time.Ti
 	rows := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, s := range list {
 		state := fmt.Sprintf("%d objects", s.Objects)
+		if s.Objects == 1 {
+			state = "1 object"
+		}
 		if !s.Synced.IsZero() {
 			state += ", synced " + short(now.Sub(s.Synced)) + " ago"
 		}

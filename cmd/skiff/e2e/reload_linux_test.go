@@ -145,4 +145,10 @@ func TestWhatIsBuiltAndSavedReachesThePods(t *testing.T) {
 	if n := strings.Count(up.text(), "restarted in"); n != 1 {
 		t.Errorf("one save restarted the container %d times", n)
 	}
+
+	// The daemon's watch reaches into containers as well.
+	skiff(t, "up", "-d", filepath.Join(dir, "k8s"))
+	save(t, filepath.Join(dir, "k8s/src/page.html"), "third")
+	eventuallyServes(t, url+"src/page.html", "third")
+	skiff(t, "up", "--stop", filepath.Join(dir, "k8s"))
 }
