@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/util/wait"
 
 	"skiff.local/skiff/cmd/cli/env"
 	"skiff.local/skiff/cmd/cli/exit"
@@ -107,10 +108,12 @@ func install(ctx context.Context, e *env.Env) error {
 		_ = os.Remove(s.path)
 		return exit.With(exit.General, fmt.Errorf("install the service: %w", err), "skiff works without: every verb that needs the daemon starts it")
 	}
-	for deadline := time.Now().Add(takeOver); !p.Running(); time.Sleep(50 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			return exit.With(exit.Timeout, fmt.Errorf("the service is installed (%s), but it started no daemon within %s", s.path, takeOver), "look at "+p.LogPath())
-		}
+	err = wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, takeOver, true, func(context.Context) (bool, error) { return p.Running(), nil })
+	if err != nil && ctx.Err() == nil {
+		err = exit.With(exit.Timeout, fmt.Errorf("the service is installed (%s), but it started no daemon within %s", s.path, takeOver), "look at "+p.LogPath())
+	}
+	if err != nil {
+		return err
 	}
 	fmt.Fprintf(e.IO.Out, "%s runs the daemon from now on (%s)\n", s.describe, s.path)
 	return nil

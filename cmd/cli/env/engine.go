@@ -9,25 +9,34 @@ import (
 	"skiff.local/skiff/runtime/docker"
 )
 
-// leftTimeout bounds the question what a daemon has left: it is a detail of an answer that must not hang. Chosen.
-const leftTimeout = 3 * time.Second
+// briefly bounds the question what a daemon has left where it is a detail of an answer that must not hang. Chosen.
+const briefly = 3 * time.Second
 
-// LeftContainers counts what a daemon of p that ended has left in the engine; nil when that is nothing, or nobody answers.
-func LeftContainers(ctx context.Context, p *profile.Profile) *client.LeftContainers {
-	settings, existed, err := p.ReadSettings()
-	if err != nil || !existed {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, leftTimeout)
+// GlanceAtLeft is LeftContainers where nobody waits for the answer: what can't be learnt at once is nil.
+func GlanceAtLeft(ctx context.Context, p *profile.Profile) *client.LeftContainers {
+	ctx, cancel := context.WithTimeout(ctx, briefly)
 	defer cancel()
-	engine, err := docker.Connect(ctx, docker.Options{Host: settings.Engine})
+	left, err := LeftContainers(ctx, p)
 	if err != nil {
 		return nil
+	}
+	return left
+}
+
+// LeftContainers counts what a daemon of p that ended has left in the engine; nil when that is nothing.
+func LeftContainers(ctx context.Context, p *profile.Profile) (*client.LeftContainers, error) {
+	settings, existed, err := p.ReadSettings()
+	if err != nil || !existed {
+		return nil, err
+	}
+	engine, err := docker.Connect(ctx, docker.Options{Host: settings.Engine})
+	if err != nil {
+		return nil, err
 	}
 	defer engine.Close()
 	containers, err := engine.ListContainers(ctx, docker.ListOptions{Labels: docker.ProfileLabels(p.Name, ""), RunningOnly: true})
 	if err != nil || len(containers) == 0 {
-		return nil
+		return nil, err
 	}
 	var left client.LeftContainers
 	for _, c := range containers {
@@ -37,7 +46,7 @@ func LeftContainers(ctx context.Context, p *profile.Profile) *client.LeftContain
 			left.Running++
 		}
 	}
-	return &left
+	return &left, nil
 }
 
 // Engine connects to the engine of the profile: the one its cluster was made on, else the user's default. The caller

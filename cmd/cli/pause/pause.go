@@ -56,7 +56,11 @@ goes on at the same instruction. Connections that wait may time out meanwhile.`,
 
 // nothingRuns says why there was nothing to freeze.
 func nothingRuns(ctx context.Context, e *env.Env, p *profile.Profile) error {
-	if env.LeftContainers(ctx, p) != nil {
+	left, err := env.LeftContainers(ctx, p)
+	if err != nil {
+		return err
+	}
+	if left != nil {
 		fmt.Fprintf(e.IO.ErrOut, "it is paused already (profile %q); %s goes on\n", p.Name, e.Command("resume"))
 		return nil
 	}

@@ -109,7 +109,7 @@ func findPaused(ctx context.Context, e *env.Env, rows []row) error {
 		if err != nil {
 			return err
 		}
-		left := env.LeftContainers(ctx, p)
+		left := env.GlanceAtLeft(ctx, p)
 		rows[i].Paused = left != nil && left.Paused > 0
 	}
 	return nil

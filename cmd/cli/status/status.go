@@ -68,7 +68,7 @@ func (o *options) gather(ctx context.Context) (client.Status, error) {
 	c, err := client.Connect(p)
 	if err != nil {
 		if f := client.AsFailure(err); f != nil && f.Reason == client.ReasonNotRunning {
-			stopped.Left = env.LeftContainers(ctx, p)
+			stopped.Left = env.GlanceAtLeft(ctx, p)
 			return stopped, nil
 		}
 		return stopped, err

@@ -14,6 +14,7 @@ import (
 	"skiff.local/skiff/cmd/cli/exit"
 	"skiff.local/skiff/local/client"
 	"skiff.local/skiff/local/profile"
+	"skiff.local/skiff/runtime/docker"
 )
 
 type options struct {
@@ -84,9 +85,12 @@ func (o *options) leftBehind(ctx context.Context, p *profile.Profile) (bool, err
 	if !p.Exists() {
 		return false, nil
 	}
-	left := env.LeftContainers(ctx, p)
-	if left == nil {
-		return false, nil // no engine: nothing of the cluster runs
+	left, err := env.LeftContainers(ctx, p)
+	if errors.Is(err, docker.ErrNoEngine) {
+		return false, nil // nothing of the cluster runs
+	}
+	if err != nil || left == nil {
+		return false, err
 	}
 	fmt.Fprintf(o.env.IO.ErrOut, "the daemon is gone, and %s of profile %q: starting it to stop them\n",
 		env.Count(left.Running+left.Paused, "container is left", "containers are left"), p.Name)
