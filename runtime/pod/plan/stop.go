@@ -138,6 +138,12 @@ func (p *planner) settling() bool {
 // one first. As with kubelet, the sidecars' preStop hooks run while they wait for their turn, and one whose turn doesn't
 // come before the deadline waits no longer. It reports whether all are down.
 func (p *planner) stopAll(deadline time.Time, quiet bool, reason, cause string) bool {
+	stop := func(c *Container) {
+		p.do(Op{
+			Kind: StopContainer, Container: c.Name, ID: c.ID, Deadline: deadline, Quiet: quiet,
+			Reason: reason, Cause: cause,
+		})
+	}
 	running := p.f.running()
 	late := !p.f.Now.Before(deadline)
 	var inTurn []*Container
@@ -146,19 +152,13 @@ func (p *planner) stopAll(deadline time.Time, quiet bool, reason, cause string) 
 			inTurn = append(inTurn, c)
 			continue
 		}
-		p.do(Op{
-			Kind: StopContainer, Container: c.Name, ID: c.ID, Deadline: deadline, Quiet: quiet,
-			Reason: reason, Cause: cause,
-		})
+		stop(c)
 	}
-	slices.SortStableFunc(inTurn, func(a, b *Container) int { return p.sidecar(b.Name) - p.sidecar(a.Name) })
+	slices.SortFunc(inTurn, func(a, b *Container) int { return p.sidecar(b.Name) - p.sidecar(a.Name) })
 	for i, c := range inTurn {
 		hooked := quiet || p.preStop(c, deadline)
-		if first := i == 0 && len(inTurn) == len(running); first && hooked {
-			p.do(Op{
-				Kind: StopContainer, Container: c.Name, ID: c.ID, Deadline: deadline, Quiet: quiet,
-				Reason: reason, Cause: cause,
-			})
+		if i == 0 && hooked && len(inTurn) == len(running) {
+			stop(c)
 		}
 		p.wake(deadline)
 	}
