@@ -173,16 +173,19 @@ func TestStreams(t *testing.T) {
 	})
 }
 
-// waitFor collects output and calls seen once it has the text.
+// waitFor collects output and calls seen once it has the text. The buffer isn't embedded: io.Copy would find its ReadFrom
+// and never call Write.
 type waitFor struct {
-	bytes.Buffer
-	text string
-	seen func()
+	buffer bytes.Buffer
+	text   string
+	seen   func()
 }
 
+func (w *waitFor) String() string { return w.buffer.String() }
+
 func (w *waitFor) Write(p []byte) (int, error) {
-	n, err := w.Buffer.Write(p)
-	if strings.Contains(w.Buffer.String(), w.text) {
+	n, err := w.buffer.Write(p)
+	if strings.Contains(w.String(), w.text) {
 		w.seen()
 	}
 	return n, err
