@@ -78,7 +78,7 @@ func TestPods(t *testing.T) {
 			"liveness": testLiveness, "readiness": testReadiness, "completion": testCompletion, "failure": testFailure,
 			"missing": testMissingConfigMap, "no image": testMissingImage, "security": testSecurity, "shared": testSharedNamespaces,
 			"hooks": testHooks, "start error": testStartError, "deadline": testDeadline, "ephemeral": testEphemeral,
-			"oom": testOOM, "subpath": testSubPath, "hostpath": testHostPath,
+			"oom": testOOM, "subpath": testSubPath,
 		} {
 			t.Run(strings.ReplaceAll(name, " ", "-"), func(t *testing.T) {
 				t.Parallel()
@@ -97,7 +97,7 @@ func TestMorePods(t *testing.T) {
 			"force": testForceDelete, "starting": testDeleteWhileStarting, "gate": testReadinessGate, "restart-policy": testOnFailure,
 			"image-update": testImageUpdate, "guaranteed": testGuaranteed, "tcp-probe": testTCPProbe,
 			"exec-probe-timeout": testExecProbeTimeout, "post-start-fails": testPostStartFails, "post-start-kinds": testPostStartKinds, "unmakeable": testUnmakeable, "evict": testEvict,
-			"resize": testResize, "size-limit": testSizeLimit, "start-over": testStartOver, "fields": testEnvFile,
+			"resize": testResize, "scores": testScores, "pod-resources": testPodResources, "working-set": testWorkingSet, "size-limit": testSizeLimit, "start-over": testStartOver, "fields": testEnvFile,
 		} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()

@@ -38,9 +38,7 @@ func TestVolumes(t *testing.T) {
 		} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
-				inner := *c //nolint:govet // the copy is read only, but for t
-				inner.t = t
-				test(t, &inner)
+				test(t, c.in(t))
 			})
 		}
 	})

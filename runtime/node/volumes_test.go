@@ -102,28 +102,6 @@ func testSubPath(t *testing.T, c *cluster) {
 	}
 }
 
-func testHostPath(t *testing.T, c *cluster) {
-	dir, file := v1.HostPathDirectory, v1.HostPathFile
-	c.pod("host", func(p *v1.Pod) {
-		p.Spec.Volumes = []v1.Volume{{Name: "etc", VolumeSource: v1.VolumeSource{HostPath: &v1.HostPathVolumeSource{Path: "/etc", Type: &dir}}}}
-		main(p).VolumeMounts = []v1.VolumeMount{{Name: "etc", MountPath: "/host-etc", ReadOnly: true}}
-	})
-	c.pod("nofile", func(p *v1.Pod) {
-		p.Spec.Volumes = []v1.Volume{{Name: "etc", VolumeSource: v1.VolumeSource{HostPath: &v1.HostPathVolumeSource{Path: "/etc", Type: &file}}}}
-	})
-	c.until("host", "ready", patience, ready)
-	if got := c.exec("host", "main", "stat", "-c", "%F", "/host-etc"); got != "directory" {
-		t.Errorf("%q", got)
-	}
-	deadline := time.Now().Add(patience)
-	for !strings.Contains(c.eventsOf("nofile"), "hostPath type check failed: /etc is not a file") {
-		if time.Now().After(deadline) {
-			t.Fatal(c.eventsOf("nofile"))
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
-}
-
 func testClaim(t *testing.T, c *cluster) {
 	ctx := context.Background()
 	name := c.profile + "-claim"
