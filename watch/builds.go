@@ -153,7 +153,7 @@ func (s *Set) endBuilds(ended []built) {
 			e.Type, e.File, e.Message = event.BuildFailed, known.image.Dockerfile, end.err.Error()
 			var failed *build.Error
 			if errors.As(end.err, &failed) {
-				e.Lines = failed.Lines
+				e.Lines, e.Message = failed.Lines, "the build failed: "+failed.Err.Error()
 			}
 			if errors.Is(end.err, build.ErrNoDocker) {
 				e.Hint = "install the docker command line, or build the image yourself: the pods follow its tag"
