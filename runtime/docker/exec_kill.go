@@ -56,13 +56,14 @@ func (e *Engine) killExec(ctx context.Context, execID, containerID, marker, imag
 	return err
 }
 
-// settledExec gives the engine a moment to notice the end of a process.
+// settledExec gives the engine a moment to notice the end of a process, and all the time there is to start one: until then
+// nothing could be killed.
 func (e *Engine) settledExec(ctx context.Context, execID string) (ExecState, error) {
 	const patience, pause = 2 * time.Second, 20 * time.Millisecond // chosen: the engine notices within milliseconds
 	deadline := time.Now().Add(patience)
 	for {
 		state, err := e.InspectExec(ctx, execID)
-		if err != nil || !state.Running || time.Now().After(deadline) {
+		if err != nil || !state.Running || state.Pid != 0 && time.Now().After(deadline) {
 			return state, err
 		}
 		select {

@@ -22,6 +22,14 @@ kind: Pod
 metadata: {name: broken}
 spec:
   containers: [{name: main, image: "IMAGE:0.1", command: [sh, -c, "exit 1"]}]
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: pending}
+spec:
+  terminationGracePeriodSeconds: 1
+  initContainers: [{name: first, image: "IMAGE:0.1", command: [sleep, "1000"]}]
+  containers: [{name: main, image: "IMAGE:0.1"}]
 `))
 	kubectl(t, "wait", "--for=condition=Ready", "pod/web", "--timeout=90s")
 	image := "--image=" + shared.image + ":0.1"
@@ -45,6 +53,12 @@ spec:
 	if got := jsonpath(t, "{.status.conditions[?(@.type=='Ready')].status}", "pod", "web"); got != "True" {
 		t.Errorf("ready after an ephemeral container could not start: %s", got)
 	}
+
+	// One whose target has not started waits and says so; an init container can be looked at while the pod is pending.
+	kubectl(t, "debug", "pending", image, "--target=main", "--profile=general", "--container=early", "--attach=false")
+	eventuallyPrints(t, `its target container "main" doesn't run`, "get", "pod", "pending", "-o", "jsonpath={.status.ephemeralContainerStatuses[0].state.waiting.message}")
+	kubectl(t, "debug", "pending", image, "--target=first", "--profile=general", "--container=look", "--attach=false", "--", "sh", "-c", "ps; exec sleep 1000")
+	eventuallyPrints(t, "sleep 1000", "logs", "pending", "-c", "look")
 
 	// A copy of a pod that crashes, with another command; a copy with one more container that sees all processes.
 	calm := openTerminal(t, shared.kubectl, "debug", "-it", "broken", "--copy-to=calm", "--container=main", "--profile=general", "--", "sh")

@@ -100,7 +100,7 @@ func (p *planner) startEphemeral(sandbox *Sandbox) {
 		}
 		if target := p.spec.EphemeralContainers[i].TargetContainerName; target != "" {
 			if t := p.f.latest(target); t == nil || t.State != Running {
-				p.wait(Wait{Container: c.Name, Reason: "ContainerCreating", Message: fmt.Sprintf("its target container %q doesn't run", target)})
+				p.wait(Wait{Container: c.Name, Reason: "ContainerCreating", Message: fmt.Sprintf("its target container %q doesn't run", target), Visible: true})
 				continue
 			}
 		}
