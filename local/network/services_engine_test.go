@@ -151,6 +151,24 @@ func TestKindsOfServices(t *testing.T) {
 		})
 	})
 
+	t.Run("a port whose last connection was reset is not sent to an endpoint that has gone since", func(t *testing.T) {
+		c.Service(webService(c, "hard", 35, 0))
+		resets := networktest.Port{Name: "http", Port: 9094, Protocol: corev1.ProtocolTCP}
+		asks := func(want string) {
+			t.Helper()
+			networktest.Eventually(t, 20*time.Second, func() string {
+				if got := client.Probe("reset", c.ServiceIP(35)+":80", ":7779"); got != want {
+					return got
+				}
+				return ""
+			})
+		}
+		c.Slice("default", "hard", []networktest.Port{resets}, both[0])
+		asks("one")
+		c.Slice("default", "hard", []networktest.Port{resets}, both[1])
+		asks("two")
+	})
+
 	t.Run("a LoadBalancer answers on localhost and on an address of its own", func(t *testing.T) {
 		port := freePort(t)
 		for i, pod := range []*networktest.Pod{one, two} {

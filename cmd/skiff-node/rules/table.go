@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net/netip"
 	"slices"
-	"sync"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/binaryutil"
@@ -32,10 +31,7 @@ type Table struct {
 	node     netip.Addr
 	host     netip.AddrPort
 	reserved map[front]bool
-	log      *slog.Logger
-
-	attemptsMu sync.Mutex
-	attempts   staleFlows // to be forgotten soon; guarded by attemptsMu
+	departed *departed
 
 	desired map[relayproto.Key]relayproto.Service
 	current map[relayproto.Key]compiled
@@ -67,7 +63,7 @@ func Open(o Options) (*Table, error) {
 		return nil, fmt.Errorf("open nftables: %w", err)
 	}
 	t := &Table{
-		conn: conn, node: o.Node, host: o.Host, log: o.Log, reserved: map[front]bool{},
+		conn: conn, node: o.Node, host: o.Host, departed: newDeparted(o.Log), reserved: map[front]bool{},
 		desired: map[relayproto.Key]relayproto.Service{},
 	}
 	for _, r := range o.Reserved {

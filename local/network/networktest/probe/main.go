@@ -18,12 +18,12 @@ import (
 
 func main() {
 	if len(os.Args) < 2 {
-		fail(errors.New("usage: probe serve | get | connect | resolve | udp | api | throughput | latency | load | dns | outage | connects | nameserver | sctp"))
+		fail(errors.New("usage: probe serve | get | connect | resolve | udp | api | throughput | latency | load | dns | outage | connects | nameserver | sctp | reset"))
 	}
 	commands := map[string]func(args []string) error{
 		"serve": serve, "get": get, "connect": connect, "resolve": resolve, "udp": udp,
 		"throughput": throughput, "latency": latency, "api": api, "load": askFor, "dns": queries, "outage": outage,
-		"connects": connects, "nameserver": nameserver, "sctp": sctp,
+		"connects": connects, "nameserver": nameserver, "sctp": sctp, "reset": reset,
 	}
 	run, ok := commands[os.Args[1]]
 	if !ok {
@@ -40,7 +40,7 @@ func fail(err error) {
 }
 
 // serve answers HTTP on 8080 with the host's name, echoes UDP on 9090 and TCP on 9091, and swallows TCP on 9092. It
-// takes up SCTP on 9093 where it may.
+// takes up SCTP on 9093 where it may, and on 9094 says its name and resets the connection at the first byte.
 func serve([]string) error {
 	name, _ := os.Hostname()
 	go answerSCTP()
@@ -61,6 +61,11 @@ func serve([]string) error {
 	for port, handle := range map[string]func(net.Conn){
 		":9091": func(c net.Conn) { io.Copy(c, c) },
 		":9092": func(c net.Conn) { io.Copy(io.Discard, c) },
+		":9094": func(c net.Conn) {
+			io.WriteString(c, name)
+			io.ReadFull(c, make([]byte, 1))
+			c.(*net.TCPConn).SetLinger(0)
+		},
 	} {
 		l, err := net.Listen("tcp4", port)
 		if err != nil {
@@ -119,6 +124,32 @@ func connect(args []string) error {
 	default:
 		return err
 	}
+	return nil
+}
+
+// reset ADDR FROM: who is at a port that resets connections, asked from the same port every time.
+func reset(args []string) error {
+	from, err := net.ResolveTCPAddr("tcp4", args[1])
+	if err != nil {
+		return err
+	}
+	dialer := net.Dialer{Timeout: 3 * time.Second, LocalAddr: from}
+	conn, err := dialer.Dial("tcp4", args[0])
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(3 * time.Second))
+	name := make([]byte, 100)
+	n, err := conn.Read(name)
+	if err != nil {
+		return err
+	}
+	conn.Write([]byte{0})
+	if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+		return fmt.Errorf("not reset but: %v", err)
+	}
+	fmt.Println(string(name[:n]))
 	return nil
 }
 
