@@ -257,6 +257,28 @@ func (p *program) drain(uid types.UID) (change uint64, served bool) {
 	return p.asked, len(p.byPod[uid]) > 0
 }
 
+// addressesOf are the addresses that a pod has as an endpoint.
+func (p *program) addressesOf(uid types.UID) []netip.Addr {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var all []netip.Addr
+	for key := range p.byPod[uid] {
+		for _, slice := range p.slices[key] {
+			for _, e := range slice.Endpoints {
+				if e.TargetRef == nil || e.TargetRef.UID != uid {
+					continue
+				}
+				for _, text := range e.Addresses {
+					if addr, err := netip.ParseAddr(text); err == nil && !slices.Contains(all, addr) {
+						all = append(all, addr)
+					}
+				}
+			}
+		}
+	}
+	return all
+}
+
 // take computes what follows from the changes since the last call and returns the views that changed; nil for those that
 // are gone. The relay has yet to be told; see compose.
 func (p *program) take() map[relayproto.Key]*view {

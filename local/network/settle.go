@@ -3,6 +3,8 @@ package network
 import (
 	"context"
 	"fmt"
+	"net/netip"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -15,6 +17,10 @@ const settleTimeout = 2 * time.Second
 // has yet to accept. Chosen: under a load of ten processes per CPU, handshakes took up to 60 ms.
 const inFlight = 100 * time.Millisecond
 
+// accepting bounds how long connections to the pod that localhost's listeners have just made may go unanswered before it is
+// told to stop: on a machine with more to do than it can, a server took 400 ms to accept. Chosen.
+const accepting = time.Second
+
 // EndpointsSettled takes a pod that is about to be stopped out of everything that new connections may go to, whatever its
 // endpoints still say, and returns when the relay's rules, DNS and localhost's listeners go by it. Call it before the pod
 // is told to stop. It waits for two seconds at most; the error says that the network is behind.
@@ -25,8 +31,8 @@ func (n *Network) EndpointsSettled(ctx context.Context, pod types.UID) error {
 	for {
 		reached, progress := n.program.reached(change)
 		if reached {
-			if served {
-				sleep(ctx, inFlight)
+			if served && sleep(ctx, inFlight) {
+				n.awaitAnswers(ctx, pod)
 			}
 			return nil
 		}
@@ -34,6 +40,24 @@ func (n *Network) EndpointsSettled(ctx context.Context, pod types.UID) error {
 		case <-progress:
 		case <-ctx.Done():
 			return fmt.Errorf("take pod %s out of its Services: %w", pod, ctx.Err())
+		}
+	}
+}
+
+// awaitAnswers returns when no young connection to the pod is unanswered any more.
+func (n *Network) awaitAnswers(ctx context.Context, pod types.UID) {
+	n.mu.Lock()
+	ports := n.ports
+	n.mu.Unlock()
+	if ports == nil {
+		return
+	}
+	begin := time.Now()
+	addrs := n.program.addressesOf(pod)
+	waits := func(addr netip.Addr) bool { return ports.Unanswered(addr, begin.Add(-accepting)) }
+	for slices.ContainsFunc(addrs, waits) && time.Since(begin) < accepting {
+		if !sleep(ctx, 5*time.Millisecond) {
+			return
 		}
 	}
 }

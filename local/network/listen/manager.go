@@ -74,6 +74,8 @@ type Manager struct {
 	problems map[Port]map[Owner]*Problem
 	retry    *time.Timer // guarded by mu; nil when nothing waits
 	closed   bool
+
+	unanswered unanswered
 }
 
 // listener is an open port.

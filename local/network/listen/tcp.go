@@ -34,18 +34,18 @@ func (m *Manager) serveTCP(l *net.TCPListener, t *target) {
 
 func (m *Manager) carryTCP(conn *net.TCPConn, t *target) {
 	client := conn.RemoteAddr().(*net.TCPAddr).AddrPort().Addr().Unmap()
-	backend, err := connect(m.cfg.Dial, "tcp", t, client)
+	backend, at, err := connect(m.cfg.Dial, "tcp", t, client)
 	if err != nil {
 		relayproto.Refuse(conn)
 		return
 	}
-	relayproto.Pipe(conn, backend)
+	relayproto.PipeAnswer(conn, backend, m.unanswered.add(at.Addr()))
 }
 
 var errNoEndpoints = errors.New("no endpoint is ready")
 
 // connect reaches one of the target's backends, each at most once, and those that appear meanwhile as well.
-func connect(dial func(context.Context, string, netip.AddrPort) (net.Conn, error), network string, t *target, client netip.Addr) (net.Conn, error) {
+func connect(dial func(context.Context, string, netip.AddrPort) (net.Conn, error), network string, t *target, client netip.Addr) (net.Conn, netip.AddrPort, error) {
 	failed := errNoEndpoints
 	tried := map[netip.AddrPort]bool{}
 	for {
@@ -60,7 +60,7 @@ func connect(dial func(context.Context, string, netip.AddrPort) (net.Conn, error
 			}
 		}
 		if left == 0 {
-			return nil, failed
+			return nil, next, failed
 		}
 		timeout := lastTimeout
 		if left > 1 {
@@ -72,7 +72,7 @@ func connect(dial func(context.Context, string, netip.AddrPort) (net.Conn, error
 		cancel()
 		if err == nil {
 			t.chose(client, next, time.Now())
-			return conn, nil
+			return conn, next, nil
 		}
 		failed = err
 	}

@@ -3,6 +3,7 @@ package relayproto
 import (
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -101,12 +102,22 @@ func SessionConfig() *yamux.Config {
 type closeWriter interface{ CloseWrite() error }
 
 // Pipe copies between a and b until both directions have ended, passing on each half-close, then closes both.
-func Pipe(a, b net.Conn) {
+func Pipe(a, b net.Conn) { PipeAnswer(a, b, func() {}) }
+
+// PipeAnswer is Pipe, and calls answered when b has sent something, or ended.
+func PipeAnswer(a, b net.Conn, answered func()) {
 	var both sync.WaitGroup
 	both.Add(2)
 	one := func(dst, src net.Conn) {
 		defer both.Done()
-		_, err := io.Copy(dst, src)
+		var err error
+		if src == b {
+			err = copyFirst(dst, src)
+			answered()
+		}
+		if err == nil {
+			_, err = io.Copy(dst, src)
+		}
 		if err != nil {
 			// A broken half breaks the whole: the other side must not wait for what can't come.
 			abort(dst)
@@ -120,6 +131,19 @@ func Pipe(a, b net.Conn) {
 	both.Wait()
 	a.Close()
 	b.Close()
+}
+
+// copyFirst copies what comes first. The end of what comes is no error, and comes again.
+func copyFirst(dst, src net.Conn) error {
+	buf := make([]byte, 4<<10)
+	n, err := src.Read(buf)
+	if n > 0 {
+		_, err = dst.Write(buf[:n])
+	}
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
 }
 
 // closeWrite ends one direction: a yamux stream's Close is a half-close, other connections have CloseWrite.
