@@ -2,6 +2,7 @@ package runtimetest
 
 import (
 	"context"
+	"io"
 	"net/netip"
 	"regexp"
 	"strings"
@@ -165,9 +166,18 @@ func TestSpecsReachTheProcess(t *testing.T) {
 		}
 	})
 	t.Run("memory that runs out is reported", func(t *testing.T) {
-		spec := s.spec("hog", "100000000", ",", "sleep")
+		// A busy engine that still deals with the start misses what happens to the process: it goes on when told to.
+		spec := s.spec("cat", ",", "hog", "100000000", ",", "sleep")
+		spec.Stdin, spec.StdinOnce = true, true
 		spec.Resources = docker.Resources{Memory: 32 << 20, MemorySwap: 32 << 20}
-		id, code := s.finish(t, spec)
+		id := s.start(t, spec)
+		if err := eng.Attach(t.Context(), id, docker.Streams{Stdin: strings.NewReader("go"), Stdout: io.Discard}); err != nil {
+			t.Fatal(err)
+		}
+		code, err := eng.WaitContainer(t.Context(), id, docker.WaitNotRunning)
+		if err != nil {
+			t.Fatal(err)
+		}
 		if state := s.inspect(t, id).State; !state.OOMKilled || code != 137 {
 			t.Errorf("code %d, state %+v", code, state)
 		}
