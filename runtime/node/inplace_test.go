@@ -32,10 +32,7 @@ func TestAContainerIsRestartedInPlace(t *testing.T) {
 	if runs := c.exec("web", "main", "sh", "-c", "until [ $(wc -l </runs) -ge 2 ]; do sleep 0.1; done; cat /runs"); runs != "run\nrun" {
 		t.Errorf("its program began: %q, want twice", runs)
 	}
-	after := status(c.until("web", "ready", time.Minute, func(p *v1.Pod) bool {
-		s := status(p, "main").State.Running
-		return ready(p) && s != nil && s.StartedAt.After(before.State.Running.StartedAt.Time)
-	}), "main")
+	after := status(c.until("web", "ready again", time.Minute, ready), "main")
 	if after.ContainerID != before.ContainerID || after.RestartCount != 0 {
 		t.Errorf("before %s, after %s with %d restarts", before.ContainerID, after.ContainerID, after.RestartCount)
 	}
