@@ -14,8 +14,9 @@ import (
 const settleTimeout = 2 * time.Second
 
 // inFlight is for connections that were on their way when the rules changed: packets in queues, handshakes that the server
-// has yet to accept. Chosen: under a load of ten processes per CPU, handshakes took up to 60 ms.
-const inFlight = 100 * time.Millisecond
+// has yet to accept. Chosen: under a load of ten processes per CPU, handshakes took up to 60 ms, and a server now and then some
+// hundred to accept.
+const inFlight = 250 * time.Millisecond
 
 // accepting bounds how long connections to the pod that localhost's listeners have just made may go unanswered before it is
 // told to stop: on a machine with more to do than it can, a server took 400 ms to accept. Chosen.

@@ -13,7 +13,7 @@ import (
 
 const (
 	// answered is how long attempts on their way to an endpoint that leaves may take to be answered. What is still
-	// unanswered then is forgotten, before the endpoint is told to stop (100 ms). Not at once: the kernel lists its flows
+	// unanswered then is forgotten, before the endpoint is told to stop (250 ms). Not at once: the kernel lists its flows
 	// first and removes them after, and a connection that was made in between would be cut off. Chosen.
 	answered = 60 * time.Millisecond
 	// lookAgain is how long a port's next connection may go to an endpoint that has just reset the last one. Chosen.

@@ -95,7 +95,9 @@ func TestRollingUpdatesLoseNoRequest(t *testing.T) {
 		port = "80"
 	}
 
-	const clients, pause = 50, 50 * time.Millisecond
+	// They rest, so that the load is a busy page and not all that two processors can do: a server that gets none of these for
+	// longer than it is given can't accept what has reached it.
+	const clients, pause = 50, 200 * time.Millisecond
 	loading, stop := context.WithCancel(t.Context())
 	results := map[string]load.Summary{}
 	var mu sync.Mutex

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/signal"
 	"sort"
 	"strconv"
 	"strings"
@@ -81,9 +82,18 @@ func serve([]string) error {
 			}
 		}()
 	}
-	return http.ListenAndServe(":8080", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := &http.Server{Addr: ":8080", Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, "%s from %s\n", name, r.RemoteAddr)
-	}))
+	})}
+	// As a server should, it answers what it has accepted before it ends.
+	stop, end := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer end()
+	ended := make(chan error, 1)
+	context.AfterFunc(stop, func() { ended <- server.Shutdown(context.Background()) })
+	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return <-ended
 }
 
 func get(args []string) error {
