@@ -3,8 +3,6 @@ package network
 import (
 	"context"
 	"fmt"
-	"net/netip"
-	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -53,12 +51,10 @@ func (n *Network) awaitAnswers(ctx context.Context, pod types.UID) {
 	if ports == nil {
 		return
 	}
-	begin := time.Now()
-	addrs := n.program.addressesOf(pod)
-	waits := func(addr netip.Addr) bool { return ports.Unanswered(addr, begin.Add(-accepting)) }
-	for slices.ContainsFunc(addrs, waits) && time.Since(begin) < accepting {
-		if !sleep(ctx, 5*time.Millisecond) {
-			return
-		}
+	ctx, cancel := context.WithTimeout(ctx, accepting)
+	defer cancel()
+	young := time.Now().Add(-accepting)
+	for _, addr := range n.program.addressesOf(pod) {
+		ports.AwaitAnswers(ctx, addr, young)
 	}
 }

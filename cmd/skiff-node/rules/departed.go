@@ -53,13 +53,12 @@ func (d *departed) note(changes []*change) {
 	for _, c := range changes {
 		for f := range c.left {
 			if f.proto == relayproto.TCP {
-				d.fronts[f] = departure{until: until}
+				d.fronts[f] = departure{allowed: c.now.targets[c.now.fronts[f]].backends, until: until}
 				left = true
 			}
 		}
-		for f, known := range d.fronts {
-			chain, has := c.now.fronts[f]
-			if _, left := c.left[f]; has || left {
+		for f, chain := range c.now.fronts {
+			if known, ok := d.fronts[f]; ok {
 				known.allowed = c.now.targets[chain].backends
 				d.fronts[f] = known
 			}

@@ -1,6 +1,7 @@
 package listen
 
 import (
+	"context"
 	"net/netip"
 	"sync"
 	"time"
@@ -11,6 +12,7 @@ import (
 type unanswered struct {
 	mu    sync.Mutex
 	began map[netip.Addr]map[*time.Time]struct{} // guarded by mu
+	fewer chan struct{}                          // closed when one is answered; nil while nobody waits; guarded by mu
 }
 
 // add notes a connection that was just made, until what it returns is called.
@@ -32,18 +34,40 @@ func (u *unanswered) add(to netip.Addr) (answered func()) {
 		if len(u.began[to]) == 0 {
 			delete(u.began, to)
 		}
+		if u.fewer != nil {
+			close(u.fewer)
+			u.fewer = nil
+		}
 	}
 }
 
-// Unanswered reports whether the endpoint has yet to answer a connection that was made after a time. Older ones wait for
-// their client.
-func (m *Manager) Unanswered(at netip.Addr, after time.Time) bool {
-	m.unanswered.mu.Lock()
-	defer m.unanswered.mu.Unlock()
-	for began := range m.unanswered.began[at] {
-		if began.After(after) {
-			return true
+// AwaitAnswers returns when the endpoint has answered all connections that were made after a time, or with ctx. Older ones
+// wait for their client.
+func (m *Manager) AwaitAnswers(ctx context.Context, at netip.Addr, after time.Time) {
+	for {
+		fewer := m.unanswered.since(at, after)
+		if fewer == nil {
+			return
+		}
+		select {
+		case <-fewer:
+		case <-ctx.Done():
+			return
 		}
 	}
-	return false
+}
+
+// since returns nil when no connection that was made after a time is unanswered, and else what tells that there are fewer.
+func (u *unanswered) since(at netip.Addr, after time.Time) <-chan struct{} {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for began := range u.began[at] {
+		if began.After(after) {
+			if u.fewer == nil {
+				u.fewer = make(chan struct{})
+			}
+			return u.fewer
+		}
+	}
+	return nil
 }

@@ -20,9 +20,10 @@ func TestAConnectionIsUnansweredUntilItsEndpointSpeaks(t *testing.T) {
 	port, to := Port{Addr: deadPort(t), Protocol: relayproto.TCP}, silent.Addr().(*net.TCPAddr).AddrPort()
 	m.Set(web, map[Port]Target{port: {Backends: []netip.AddrPort{to}}})
 	begin := time.Now()
+	unanswered := func(after time.Time) bool { return m.unanswered.since(to.Addr(), after) != nil }
 	becomes := func(want bool) {
 		t.Helper()
-		for deadline := time.Now().Add(10 * time.Second); m.Unanswered(to.Addr(), begin) != want; time.Sleep(time.Millisecond) {
+		for deadline := time.Now().Add(10 * time.Second); unanswered(begin) != want; time.Sleep(time.Millisecond) {
 			if time.Now().After(deadline) {
 				t.Fatalf("unanswered: %v", !want)
 			}
@@ -34,15 +35,22 @@ func TestAConnectionIsUnansweredUntilItsEndpointSpeaks(t *testing.T) {
 	}
 	defer client.Close()
 	becomes(true)
-	if m.Unanswered(to.Addr(), time.Now()) {
+	if unanswered(time.Now()) {
 		t.Error("a connection that is older than asked for counts")
 	}
+	answered := make(chan struct{})
+	go func() { m.AwaitAnswers(t.Context(), to.Addr(), begin); close(answered) }()
 	server, err := silent.Accept()
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := server.Write([]byte("first\nsecond\n")); err != nil {
 		t.Fatal(err)
+	}
+	select {
+	case <-answered:
+	case <-time.After(10 * time.Second):
+		t.Fatal("who waits for the answer is not told of it")
 	}
 	becomes(false)
 	server.Close()
