@@ -22,26 +22,7 @@ func (c *compiler) grpcRules(r *gatewayv1.GRPCRoute) rules {
 			refs[i] = backend{b.BackendRef, f.share(func(f *filters) { f.grpc(b.Filters) })}
 		}
 		c.backends(&t, kindGRPC, r.Namespace, refs, &out)
-		matches := rule.Matches
-		if len(matches) == 0 {
-			matches = []gatewayv1.GRPCRouteMatch{{}}
-		}
-		var matched []httpproxy.Route
-		for _, m := range matches {
-			t := t
-			if err := grpcMatch(&t, m); err != nil {
-				out.unsupport("%v", err)
-				continue
-			}
-			matched = append(matched, t)
-		}
-		if len(out.unsupported) > before {
-			out.dropped++
-			for i := range matched {
-				fail(&matched[i], strings.Join(out.unsupported[before:], "; "))
-			}
-		}
-		out.templates = append(out.templates, matched...)
+		addMatches(&out, t, before, rule.Matches, grpcMatch)
 	}
 	return out
 }

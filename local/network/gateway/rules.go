@@ -72,28 +72,32 @@ func (c *compiler) httpRules(r *gatewayv1.HTTPRoute) rules {
 			}
 			c.backends(&t, kindHTTP, r.Namespace, refs, &out)
 		}
-		matches := rule.Matches
-		if len(matches) == 0 {
-			matches = []gatewayv1.HTTPRouteMatch{{}}
-		}
-		var matched []httpproxy.Route
-		for _, m := range matches {
-			t := t
-			if err := httpMatch(&t, m); err != nil {
-				out.unsupport("%v", err)
-				continue
-			}
-			matched = append(matched, t)
-		}
-		if len(out.unsupported) > before {
-			out.dropped++
-			for i := range matched {
-				fail(&matched[i], strings.Join(out.unsupported[before:], "; "))
-			}
-		}
-		out.templates = append(out.templates, matched...)
+		addMatches(&out, t, before, rule.Matches, httpMatch)
 	}
 	return out
+}
+
+// addMatches adds a rule for each of its matches, or for everything when it has none. before is how much was unsupported when
+// the rule began: when there is more by now, requests are answered with what it is.
+func addMatches[M any](out *rules, t httpproxy.Route, before int, matches []M, match func(*httpproxy.Route, M) error) {
+	if len(matches) == 0 {
+		matches = make([]M, 1)
+	}
+	first := len(out.templates)
+	for _, m := range matches {
+		t := t
+		if err := match(&t, m); err != nil {
+			out.unsupport("%v", err)
+			continue
+		}
+		out.templates = append(out.templates, t)
+	}
+	if len(out.unsupported) > before {
+		out.dropped++
+		for i := range out.templates[first:] {
+			fail(&out.templates[first+i], strings.Join(out.unsupported[before:], "; "))
+		}
+	}
 }
 
 func duration(d *gatewayv1.Duration) time.Duration {

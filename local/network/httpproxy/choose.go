@@ -7,7 +7,7 @@ import (
 // A Share is a backend that takes its weight's part of a Route's requests.
 type Share struct {
 	Backend *Backend // nil when there is none to be had: see Unavailable
-	Weight  int
+	Weight  int      // at least 1
 	// Unavailable says why there is no backend.
 	Unavailable       string
 	Request, Response *HeaderChange
@@ -24,22 +24,16 @@ func (d *routing) decide(r *Route, req *http.Request, roll func(n int) int) {
 	d.share, d.backend, d.unavailable = share, share.Backend, share.Unavailable
 }
 
-// chooseShare takes the first one when no share has a weight: a rule whose weights are all zero has no Shares.
 func chooseShare(shares []Share, roll func(n int) int) *Share {
-	if len(shares) == 1 {
-		return &shares[0]
-	}
 	total := 0
 	for i := range shares {
 		total += shares[i].Weight
 	}
-	at := roll(max(total, 1))
-	for i := range shares {
-		if at -= shares[i].Weight; at < 0 {
-			return &shares[i]
-		}
+	i := 0
+	for at := roll(total); at >= shares[i].Weight; i++ {
+		at -= shares[i].Weight
 	}
-	return &shares[0]
+	return &shares[i]
 }
 
 // Choose picks the backend of a request. roll is a random number in [0, n).
