@@ -145,7 +145,11 @@ func (s *Set) succeed(obj placed, op plan.Op, result cluster.Result, begun time.
 	ref := obj.ref
 	s.emit(event.Event{Type: event.Object, Object: &ref, Action: action, Fields: result.Fields, Cause: op.Cause, Notes: result.Notes,
 		File: obj.Origin.File, Line: obj.Origin.Line, Took: time.Since(begun), DryRun: s.config.DryRun})
-	if !s.config.DryRun {
+	switch {
+	case s.config.DryRun:
+	case action == event.Unchanged:
+		s.follow.Known(obj.ref) // a file that was renamed: that what is in it is ready is no news
+	default:
 		s.follow.Applied(obj.ref, result.Live)
 	}
 }

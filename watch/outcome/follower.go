@@ -70,6 +70,7 @@ type track struct {
 	expect    int64 // the generation that was applied
 	quiet     bool  // it is known from before: its being ready is no news
 	ready     bool
+	lapsed    time.Time // since when it is not ready although ready is set; zero while it is
 	since     time.Time // when it stopped being ready, or was applied
 	progress  string    // as said last
 	waiting   string    // the trouble that was said last
@@ -95,7 +96,7 @@ func (f *Follower) Applied(ref plan.Ref, live *unstructured.Unstructured) {
 	t := f.trackLocked(ref)
 	now := time.Now()
 	t.appliedAt, t.since, t.expect, t.quiet, t.ready = now, now, live.GetGeneration(), false, false
-	t.uid, t.progress, t.waiting, t.crashes, t.recovering = string(live.GetUID()), "", "", map[string]bool{}, time.Time{}
+	t.uid, t.progress, t.waiting, t.crashes, t.recovering, t.lapsed = string(live.GetUID()), "", "", map[string]bool{}, time.Time{}, time.Time{}
 	if t.object == nil || t.object.GetResourceVersion() != live.GetResourceVersion() {
 		t.object = live.DeepCopy()
 	}
@@ -241,6 +242,7 @@ func (t *track) advance(verdict Verdict, pods []*corev1.Pod, now time.Time) sayi
 	case Silent:
 		return says
 	case Ready:
+		t.lapsed = time.Time{}
 		if !t.ready {
 			since := now
 			if len(t.crashes) > 0 && !t.quiet {
@@ -264,9 +266,14 @@ func (t *track) advance(verdict Verdict, pods []*corev1.Pod, now time.Time) sayi
 	}
 	t.recovering = time.Time{}
 	if t.ready {
-		t.ready, t.since = false, now
-		says.again = settle
-		return says
+		if t.lapsed.IsZero() {
+			t.lapsed = now
+		}
+		if lapse := now.Sub(t.lapsed); lapse < settle {
+			says.again = settle - lapse
+			return says
+		}
+		t.ready, t.since = false, t.lapsed
 	}
 	if behind(t.object) {
 		pods = nil // what is wrong with them may be what the change repairs

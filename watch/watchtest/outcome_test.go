@@ -1,6 +1,8 @@
 package watchtest
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -48,6 +50,19 @@ func TestARestartDoesNotRepeatWhatIsReady(t *testing.T) {
 	}
 	if n != 1 {
 		t.Errorf("%d ready events, want one:\n%s", n, b.lines())
+	}
+}
+
+func TestARenamedFileIsNoNews(t *testing.T) {
+	b := newBench(t, map[string]string{"web.yaml": deployment("web", "a:1")}).run()
+	b.outcome("Deployment/web", event.Ready)
+	b.forget()
+	check(t, os.Rename(filepath.Join(b.dir, "web.yaml"), filepath.Join(b.dir, "site.yaml")))
+	b.action("Deployment/web", event.Unchanged)
+	b.write("other.yaml", deployment("other", "slow:1"))
+	b.outcome("Deployment/other", event.Ready)
+	if slices.ContainsFunc(b.seen(), func(e event.Event) bool { return e.Object != nil && e.Object.Name == "web" && e.Type != event.Object }) {
+		t.Errorf("what did not change was followed again:\n%s", b.lines())
 	}
 }
 
