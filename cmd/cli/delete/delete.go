@@ -3,7 +3,6 @@
 package delete
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -139,10 +138,7 @@ func (o *options) confirm(profiles []*profile.Profile) bool {
 	for _, p := range profiles {
 		names = append(names, p.Name)
 	}
-	fmt.Fprintf(o.env.IO.ErrOut, "Delete %s with all objects and volumes? [y/N] ", strings.Join(names, ", "))
-	answer, _ := bufio.NewReader(o.env.IO.In).ReadString('\n')
-	answer = strings.ToLower(strings.TrimSpace(answer))
-	return answer == "y" || answer == "yes"
+	return o.env.IO.Confirm(fmt.Sprintf("Delete %s with all objects and volumes?", strings.Join(names, ", ")))
 }
 
 // one removes a profile in the order in which a failure leaves something that a second delete can finish: the daemon,

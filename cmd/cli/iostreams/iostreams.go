@@ -3,6 +3,7 @@
 package iostreams
 
 import (
+	"bufio"
 	"bytes"
 	"io"
 	"os"
@@ -21,6 +22,7 @@ type IOStreams struct {
 	colour                bool // unless NO_COLOR or a dumb terminal forbids
 	motion                bool // the terminal understands cursor movement
 	width                 func() int
+	answers               *bufio.Reader // of In; nil until something is asked
 }
 
 // System returns the process's own streams. Colour follows https://no-color.org; TERM=dumb has neither colour nor

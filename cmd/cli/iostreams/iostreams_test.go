@@ -1,6 +1,9 @@
 package iostreams
 
-import "testing"
+import (
+	"slices"
+	"testing"
+)
 
 func TestColourGoesToTerminalsOnly(t *testing.T) {
 	s, _, _, _ := Test()
@@ -34,5 +37,23 @@ func TestEnvironmentForbidsColourAndMotion(t *testing.T) {
 	s.outTTY, s.errTTY = true, true
 	if s.Colours().On() || s.CanRedraw() {
 		t.Errorf("TERM=dumb: colour %v, motion %v", s.Colours().On(), s.CanRedraw())
+	}
+}
+
+func TestAQuestionIsAnsweredByWhatIsTyped(t *testing.T) {
+	s, in, _, said := Test()
+	in.WriteString(" Yes \nno\n\n7\ny")
+	got := []bool{s.Confirm("One?"), s.Confirm("Two?"), s.Confirm("Three?")}
+	if want := []bool{true, false, false}; !slices.Equal(got, want) {
+		t.Errorf("confirmed %v, want %v", got, want)
+	}
+	if answer, ok := s.Ask("How many? "); answer != "7" || !ok {
+		t.Errorf("answer %q, %v", answer, ok)
+	}
+	if !s.Confirm("Without a line's end?") || s.Confirm("After the end?") {
+		t.Error("the end of the input confirms, or ends what was typed before it")
+	}
+	if want := "One? [y/N] Two? [y/N] Three? [y/N] How many? Without a line's end? [y/N] After the end? [y/N] \n"; said.String() != want {
+		t.Errorf("said %q, want %q", said, want)
 	}
 }

@@ -2,7 +2,6 @@
 package new
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -26,7 +25,6 @@ type options struct {
 	stdout   bool
 	yes      bool
 	values   map[string]*string
-	answers  *bufio.Reader
 }
 
 // NewCmd returns the verb, with a subcommand for each template.
@@ -132,15 +130,11 @@ func (o *options) ask(c *cobra.Command, values map[string]string) error {
 }
 
 func (o *options) question(text string) (string, error) {
-	if o.answers == nil {
-		o.answers = bufio.NewReader(o.env.IO.In)
-	}
-	fmt.Fprint(o.env.IO.ErrOut, text)
-	line, err := o.answers.ReadString('\n')
-	if err != nil && line == "" {
+	answer, ok := o.env.IO.Ask(text)
+	if !ok {
 		return "", exit.With(exit.Interrupted, errors.New("no answer: nothing was written"), "")
 	}
-	return strings.TrimSpace(line), nil
+	return answer, nil
 }
 
 // write never replaces a file that the user has not agreed to lose.
@@ -157,11 +151,7 @@ func (o *options) write(path string, raw []byte) error {
 		if !o.env.IO.IsInTTY() || o.yes {
 			return exit.With(exit.General, fmt.Errorf("%s exists", path), "--force overwrites it; another NAME or --dir leaves it alone")
 		}
-		answer, askErr := o.question(path + " exists. Overwrite it? [y/N] ")
-		if askErr != nil {
-			return askErr
-		}
-		if a := strings.ToLower(answer); a != "y" && a != "yes" {
+		if !o.env.IO.Confirm(path + " exists. Overwrite it?") {
 			return exit.With(exit.General, fmt.Errorf("%s is left as it was", path), "")
 		}
 		f, err = os.OpenFile(path, os.O_WRONLY|os.O_TRUNC, 0o644)

@@ -3,7 +3,6 @@
 package trust
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -150,8 +149,5 @@ func (o *options) asked(s store) bool {
 	for _, c := range s.commands {
 		fmt.Fprintf(o.env.IO.ErrOut, "  sudo %s\n", c)
 	}
-	fmt.Fprint(o.env.IO.ErrOut, "Run this? [y/N] ")
-	line, _ := bufio.NewReader(o.env.IO.In).ReadString('\n')
-	answer := strings.ToLower(strings.TrimSpace(line))
-	return answer == "y" || answer == "yes"
+	return o.env.IO.Confirm("Run this?")
 }

@@ -1,7 +1,6 @@
 package up
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -9,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"skiff.local/skiff/cmd/cli/env"
 	"skiff.local/skiff/cmd/cli/exit"
 	"skiff.local/skiff/local/client"
 	"skiff.local/skiff/watch"
@@ -94,24 +92,10 @@ func (o *Options) MayTouch(target Target) error {
 	if !o.Env.IO.IsInTTY() {
 		return exit.With(exit.Usage, fmt.Errorf("the cluster %s is not skiff's, and there is no terminal to ask on", target.Name), "add --yes if it is meant")
 	}
-	if !ask(o.Env, question) {
+	if !o.Env.IO.Confirm(question) {
 		return exit.With(exit.Interrupted, watch.ErrDeclined, "")
 	}
 	return nil
-}
-
-func ask(e *env.Env, question string) bool {
-	fmt.Fprintf(e.IO.ErrOut, "%s [y/N] ", question)
-	answer, err := bufio.NewReader(e.IO.In).ReadString('\n')
-	if err != nil && answer == "" {
-		fmt.Fprintln(e.IO.ErrOut)
-		return false
-	}
-	switch strings.ToLower(strings.TrimSpace(answer)) {
-	case "y", "yes":
-		return true
-	}
-	return false
 }
 
 // detach hands the set to the daemon.
@@ -170,7 +154,7 @@ func (o *Options) confirm(view renderer) func([]watch.Difference) bool {
 		if o.Yes || o.DryRun || !o.Env.IO.IsInTTY() {
 			return true
 		}
-		return ask(o.Env, fmt.Sprintf("Apply these %d changes?", len(differences)))
+		return o.Env.IO.Confirm(fmt.Sprintf("Apply these %d changes?", len(differences)))
 	}
 }
 
