@@ -115,6 +115,13 @@ func TestALoadBalancerAndIngressesShareAPort(t *testing.T) {
 	status(has)
 	makeRoute()
 	answers("127.0.0.1", second, "one")
+	var said []string
+	for _, p := range c.Network.Status().Problems {
+		said = append(said, p.Message)
+	}
+	if want := fmt.Sprintf("Ingresses are not served on port %d: Service default/balanced has it; they answer on port %d", port, second); !strings.Contains(strings.Join(said, "\n"), want) {
+		t.Errorf("the status does not say %q:\n%s", want, strings.Join(said, "\n"))
+	}
 	restart()
 	answers("127.0.0.1", port, "two")
 	answers("127.0.0.1", second, "one")

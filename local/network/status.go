@@ -64,8 +64,8 @@ func (n *Network) Status() Status {
 	if web != nil {
 		st := web.Status()
 		s.HTTP, s.HTTPS = st.HTTP, st.HTTPS
-		if st.Problem != "" {
-			add(Problem{Reason: "IngressPort", Message: fmt.Sprintf("Ingresses are served on ports %d and %d: %s", st.HTTP, st.HTTPS, st.Problem), Hint: "free the port, or on Linux: sudo sysctl net.ipv4.ip_unprivileged_port_start=80"})
+		for _, p := range st.Problems {
+			add(ingressProblem(p, st, ports, n.cfg.Bind[0]))
 		}
 	}
 	if police != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -26,6 +27,29 @@ func (b *balancer) portMessage(p listen.Problem, at httpproxy.Status) string {
 		message += "; the Service answers on " + where
 	}
 	return message
+}
+
+// ingressProblem says why Ingresses are not served on one of the web's own ports, and where they are.
+func ingressProblem(p httpproxy.Problem, at httpproxy.Status, ports *listen.Manager, bind netip.Addr) Problem {
+	port := listen.Problem{Port: listen.Port{Addr: netip.AddrPortFrom(bind, p.Port), Protocol: relayproto.TCP}, Err: p.Err}
+	if listen.InUse(p.Err) {
+		port.Holder = ports.Holder(port.Port)
+	}
+	message := fmt.Sprintf("Ingresses are not served on port %d: %s", p.Port, whyUnopened(port))
+	if answers := open(at.HTTP, at.HTTPS); answers != "" {
+		message += "; they answer on " + answers
+	}
+	return Problem{Reason: "IngressPort", Message: message, Hint: portHint(port)}
+}
+
+func open(ports ...uint16) string {
+	var list []string
+	for _, p := range ports {
+		if p != 0 {
+			list = append(list, fmt.Sprintf("port %d", p))
+		}
+	}
+	return strings.Join(list, " and ")
 }
 
 func whyUnopened(p listen.Problem) string {

@@ -58,8 +58,21 @@ func (p Ports) candidates(port uint16) []uint16 {
 
 // A Status is where the web's own ports are served.
 type Status struct {
-	HTTP, HTTPS uint16 // 0 while nothing needs them, or none can be opened
-	Problem     string // why the preferred port is not served
+	HTTP, HTTPS uint16    // 0 while nothing needs them, or none can be opened
+	Problems    []Problem // the preferred ports that could not be opened
+}
+
+// A Problem is a port that can't be opened.
+type Problem struct {
+	Port uint16
+	Err  error
+}
+
+func (p Problem) String() string {
+	if p.Err == nil {
+		return ""
+	}
+	return fmt.Sprintf("port %d: %v", p.Port, p.Err)
 }
 
 // A Place is a port as it was asked for: on the addresses that all share, or on one of somebody's own.
@@ -83,11 +96,11 @@ type Server struct {
 	proxy *proxy
 
 	mu       sync.Mutex
-	offers   map[Place]Offer  // guarded by mu
-	doors    map[Place]*door  // guarded by mu
-	problems map[Place]string // guarded by mu
-	retry    *time.Timer      // guarded by mu
-	closed   bool             // guarded by mu
+	offers   map[Place]Offer   // guarded by mu
+	doors    map[Place]*door   // guarded by mu
+	problems map[Place]Problem // guarded by mu
+	retry    *time.Timer       // guarded by mu
+	closed   bool              // guarded by mu
 }
 
 // NewServer returns a server that has no port open yet.
@@ -119,7 +132,7 @@ func (s *Server) settleLocked() {
 		s.retry.Stop()
 		s.retry = nil
 	}
-	s.problems = map[Place]string{}
+	s.problems = map[Place]Problem{}
 	changed := false
 	for at, d := range s.doors {
 		if o, wanted := s.offers[at]; !wanted || s.closed || o.Secure != d.secure {
@@ -136,7 +149,7 @@ func (s *Server) settleLocked() {
 		if s.openLocked(at, s.offers[at]) {
 			changed = true
 		}
-		again = again || s.problems[at] != ""
+		again = again || s.problems[at].Err != nil
 	}
 	if again {
 		s.retry = time.AfterFunc(retryEvery, func() {
@@ -179,7 +192,7 @@ func (s *Server) openLocked(at Place, o Offer) bool {
 		d, err := s.open(at, port, o)
 		if err != nil {
 			if i == 0 {
-				s.problems[at] = fmt.Sprintf("port %d: %v", port, err)
+				s.problems[at] = Problem{port, err}
 			}
 			continue
 		}
@@ -227,7 +240,12 @@ func (s *Server) Status() Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	web, tls := Place{Port: HTTPPort}, Place{Port: HTTPSPort}
-	st := Status{Problem: cmp.Or(s.problems[tls], s.problems[web])}
+	var st Status
+	for _, at := range []Place{web, tls} {
+		if p := s.problems[at]; p.Err != nil {
+			st.Problems = append(st.Problems, p)
+		}
+	}
 	if d := s.doors[web]; d != nil {
 		st.HTTP = d.port
 	}
@@ -250,5 +268,5 @@ func (s *Server) At(p Place) (port uint16, problem string) {
 	if d := s.doors[p]; d != nil {
 		port = d.port
 	}
-	return port, s.problems[p]
+	return port, s.problems[p].String()
 }

@@ -168,6 +168,17 @@ func (m *Manager) Open(owner Owner, port Port) bool {
 	return l != nil && l.owner == owner
 }
 
+// Holder names who has a port of this machine: an owner here, or another program; "" where that can't be seen.
+func (m *Manager) Holder(port Port) string {
+	m.mu.Lock()
+	l := m.open[port]
+	m.mu.Unlock()
+	if l != nil {
+		return l.owner.String()
+	}
+	return holderOf(port)
+}
+
 // Addresses lists where the owner has a port open, in order.
 func (m *Manager) Addresses(owner Owner, port uint16, proto relayproto.Protocol) []netip.Addr {
 	m.mu.Lock()
