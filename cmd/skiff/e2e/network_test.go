@@ -23,11 +23,10 @@ import (
 func probe(t *testing.T) string {
 	t.Helper()
 	ref := "skiff.local/" + runtimetest.UniqueName("probe") + ":1"
-	remove, err := probeimage.Load(t.Context(), runtimetest.Connect(t), ref)
-	if err != nil {
+	if _, err := probeimage.Load(t.Context(), runtimetest.Connect(t), ref); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = remove(context.WithoutCancel(t.Context())) })
+	shared.built = append(shared.built, ref) // its containers run until the end
 	return ref
 }
 
