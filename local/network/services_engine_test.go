@@ -3,9 +3,7 @@ package network_test
 import (
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -169,118 +167,21 @@ func TestKindsOfServices(t *testing.T) {
 		asks("two")
 	})
 
-	t.Run("a LoadBalancer answers on localhost and on an address of its own", func(t *testing.T) {
-		port := freePort(t)
-		for i, pod := range []*networktest.Pod{one, two} {
-			name := fmt.Sprint("lb", i)
-			s := webService(c, name, 40+i, freePort(t))
-			s.Spec.Type = corev1.ServiceTypeLoadBalancer
-			s.Spec.Ports[0].Port = port
-			c.Service(s)
-			c.Slice("default", name, []networktest.Port{httpPort, udpPort}, networktest.Endpoint{IP: pod.IP.String()})
-			var ingress []corev1.LoadBalancerIngress
-			networktest.Eventually(t, 3*time.Second, func() string {
-				now, err := c.Client.CoreV1().Services("default").Get(t.Context(), name, metav1.GetOptions{})
-				if err != nil {
-					return err.Error()
-				}
-				ingress = now.Status.LoadBalancer.Ingress
-				// The second one says nothing of localhost, which is the first one's.
-				if len(ingress) == 0 || (ingress[0].Hostname == "localhost" && len(ingress[0].Ports) == 0) != (i == 0) {
-					return fmt.Sprintf("status: %+v", ingress)
-				}
-				return ""
-			})
-			if i == 0 {
-				networktest.Eventually(t, 3*time.Second, func() string {
-					if got := httpGet(fmt.Sprintf("http://localhost:%d/", port)); !strings.HasPrefix(got, "one") {
-						return got
-					}
-					return ""
-				})
-			}
-			if runtime.GOOS != "linux" {
-				continue
-			}
-			networktest.Eventually(t, 3*time.Second, func() string {
-				if got := httpGet(fmt.Sprintf("http://%s:%d/", ingress[len(ingress)-1].IP, port)); !strings.HasPrefix(got, pod.Name) {
-					return got
-				}
-				return ""
-			})
-		}
-		// The second one's claim to localhost is a problem that is told.
-		networktest.Eventually(t, 3*time.Second, func() string {
-			for _, p := range c.Network.Status().Problems {
-				if p.Object == "service/default/lb1" && strings.Contains(p.Message, "Service default/lb0 has it") {
-					return ""
-				}
-			}
-			return fmt.Sprintf("%+v", c.Network.Status().Problems)
-		})
-	})
+	testLocalhost(t, c, client, [2]*networktest.Pod{one, two}, "direct")
 
-	t.Run("a host port is open while the pod lives", func(t *testing.T) {
-		port := freePort(t)
-		pod := &corev1.Pod{
-			ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "hosted", UID: "hosted"},
-			Spec: corev1.PodSpec{Containers: []corev1.Container{{Ports: []corev1.ContainerPort{
-				{ContainerPort: 8080, HostPort: port, Protocol: corev1.ProtocolTCP},
-			}}}},
-			Status: corev1.PodStatus{Phase: corev1.PodRunning, PodIP: one.IP.String()},
-		}
-		if _, err := c.Client.CoreV1().Pods("default").Create(t.Context(), pod, metav1.CreateOptions{}); err != nil {
-			t.Fatal(err)
-		}
-		url := fmt.Sprintf("http://127.0.0.1:%d/", port)
-		networktest.Eventually(t, 3*time.Second, func() string {
-			if got := httpGet(url); !strings.HasPrefix(got, "one") {
-				return got
-			}
-			return ""
-		})
-		if got := client.Probe("get", fmt.Sprintf("http://%s:%d/", c.Network.Status().Relay, port)); !strings.HasPrefix(got, "one") {
-			t.Errorf("from inside: %q", got)
-		}
-		if err := c.Client.CoreV1().Pods("default").Delete(t.Context(), "hosted", metav1.DeleteOptions{}); err != nil {
-			t.Fatal(err)
-		}
-		networktest.Eventually(t, 3*time.Second, func() string {
-			if got := httpGet(url); !strings.Contains(got, "refused") {
-				return got
-			}
-			return ""
-		})
-	})
-
-	t.Run("a node port that another program holds is told, and comes alive", func(t *testing.T) {
-		holder, err := net.Listen("tcp4", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		port := int32(holder.Addr().(*net.TCPAddr).Port)
-		c.Service(webService(c, "late", 50, port))
-		c.Slice("default", "late", []networktest.Port{httpPort, udpPort}, both[0])
-		networktest.Eventually(t, 3*time.Second, func() string {
-			events, err := c.Client.CoreV1().Events("default").List(t.Context(), metav1.ListOptions{})
-			if err != nil {
-				return err.Error()
-			}
-			for _, e := range events.Items {
-				if e.InvolvedObject.Name == "late" && e.Reason == "PortUnavailable" && strings.Contains(e.Message, "network.test") {
-					return ""
-				}
-			}
-			return fmt.Sprintf("no event names the holder: %+v", events.Items)
-		})
-		holder.Close()
-		networktest.Eventually(t, 5*time.Second, func() string {
-			if got := httpGet(fmt.Sprintf("http://127.0.0.1:%d/", port)); !strings.HasPrefix(got, "one") {
-				return got
-			}
-			return ""
-		})
-	})
+	// The daemon's half made anew as where pod addresses can't be dialled: what is inside the cluster is the relay's, whose
+	// rules stay.
+	c.Stop()
+	c.New(networktest.Options{ForceRelay: true})
+	c.Ensure()
+	c.Run()
+	if err := c.Network.WaitDNS(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if c.Network.Status().Direct {
+		t.Fatal("pod addresses are dialled directly")
+	}
+	testLocalhost(t, c, client, [2]*networktest.Pod{one, two}, "through-relay")
 
 	t.Run("many Services are programmed in well under a second", func(t *testing.T) {
 		const services, endpoints = 500, 10
