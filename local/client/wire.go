@@ -138,13 +138,15 @@ type PodCounts struct {
 	Completed int `json:"completed"`
 }
 
-// ServiceStatus is one Service, or one Ingress, that answers on localhost.
+// ServiceStatus is one Service, Ingress or route of the Gateway API that answers on localhost.
 type ServiceStatus struct {
 	Namespace string   `json:"namespace"`
 	Name      string   `json:"name"`
 	Type      string   `json:"type"`
 	URLs      []string `json:"urls"`
-	Problem   string   `json:"problem,omitempty"`
+	// To are the URLs that an Ingress or a route leads on to a Service from, by the Service's "namespace/name".
+	To      map[string][]string `json:"to,omitempty"`
+	Problem string              `json:"problem,omitempty"`
 }
 
 // LeftContainers counts what a daemon that ended has left in the engine: frozen by a pause, or running on.

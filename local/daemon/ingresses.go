@@ -34,12 +34,15 @@ func ingressURLs(ingresses networkinglisters.IngressLister, ports webPorts) ([]c
 			continue // another controller's, or not served yet
 		}
 		s := client.ServiceStatus{Namespace: ing.Namespace, Name: ing.Name, Type: "Ingress"}
-		for _, u := range hostURLs(ing, ports) {
-			if !known[u] {
-				known[u] = true
-				s.URLs = append(s.URLs, u)
+		doors(ing, ports, func(url, path string, to *networkingv1.IngressServiceBackend) {
+			if to != nil {
+				lead(&s, ing.Namespace+"/"+to.Name, url+path)
 			}
-		}
+			if !known[url] {
+				known[url] = true
+				s.URLs = append(s.URLs, url)
+			}
+		})
 		if len(s.URLs) > 0 {
 			statuses = append(statuses, s)
 		}
@@ -47,33 +50,60 @@ func ingressURLs(ingresses networkinglisters.IngressLister, ports webPorts) ([]c
 	return statuses, nil
 }
 
-func hostURLs(ing *networkingv1.Ingress, ports webPorts) []string {
+// doors calls found with the URL of each host of an Ingress, and of those with each path and the Service behind it.
+func doors(ing *networkingv1.Ingress, ports webPorts, found func(url, path string, to *networkingv1.IngressServiceBackend)) {
 	encrypted := map[string]bool{}
 	for _, t := range ing.Spec.TLS {
 		for _, host := range t.Hosts {
 			encrypted[host] = true
 		}
 	}
-	hosts := []string{}
-	if ing.Spec.DefaultBackend != nil {
-		hosts = append(hosts, "localhost")
+	door := func(host, path string, to *networkingv1.IngressServiceBackend) {
+		secure, port := encrypted[host], ports.http
+		if secure {
+			port = ports.https
+		}
+		if port != 0 {
+			found(webURL(secure, host, port), path, to)
+		}
+	}
+	if b := ing.Spec.DefaultBackend; b != nil {
+		door("localhost", "", b.Service)
 	}
 	for _, r := range ing.Spec.Rules {
-		hosts = append(hosts, cmp.Or(r.Host, "localhost"))
-	}
-	var urls []string
-	for _, host := range hosts {
-		scheme, port, usual := "http", ports.http, uint16(80)
-		if encrypted[host] {
-			scheme, port, usual = "https", ports.https, 443
+		host := cmp.Or(r.Host, "localhost")
+		if r.HTTP == nil {
+			door(host, "", nil)
+			continue
 		}
-		switch port {
-		case 0: // not served
-		case usual:
-			urls = append(urls, scheme+"://"+host)
-		default:
-			urls = append(urls, scheme+"://"+net.JoinHostPort(host, strconv.Itoa(int(port))))
+		for _, p := range r.HTTP.Paths {
+			path := p.Path
+			if path == "/" || p.PathType == nil || *p.PathType == networkingv1.PathTypeImplementationSpecific {
+				path = "" // which may be a pattern
+			}
+			door(host, path, p.Backend.Service)
 		}
 	}
-	return urls
+}
+
+// lead notes that a URL leads to a Service.
+func lead(s *client.ServiceStatus, service, url string) {
+	if s.To == nil {
+		s.To = map[string][]string{}
+	}
+	if !slices.Contains(s.To[service], url) {
+		s.To[service] = append(s.To[service], url)
+	}
+}
+
+// webURL is a host's URL, without a port that goes without saying.
+func webURL(secure bool, host string, port uint16) string {
+	scheme, usual := "http", uint16(80)
+	if secure {
+		scheme, usual = "https", 443
+	}
+	if port == usual {
+		return scheme + "://" + host
+	}
+	return scheme + "://" + net.JoinHostPort(host, strconv.Itoa(int(port)))
 }

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -13,6 +14,9 @@ import (
 	networkinglisters "k8s.io/client-go/listers/networking/v1"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/utils/ptr"
+
+	"skiff.local/skiff/local/network/gateway"
+	"skiff.local/skiff/local/network/relayproto"
 )
 
 func TestServiceURLs(t *testing.T) {
@@ -101,5 +105,48 @@ func TestIngressesAreListedByHost(t *testing.T) {
 		if !slices.Equal(got, want) {
 			t.Errorf("on ports %v: %q, want %q", ports, got, want)
 		}
+	}
+}
+
+func TestTheURLsThatLeadToAServiceHaveItsPaths(t *testing.T) {
+	to := func(service string) networkingv1.IngressBackend {
+		return networkingv1.IngressBackend{Service: &networkingv1.IngressServiceBackend{Name: service}}
+	}
+	path := func(path string, kind networkingv1.PathType, service string) networkingv1.HTTPIngressPath {
+		return networkingv1.HTTPIngressPath{Path: path, PathType: &kind, Backend: to(service)}
+	}
+	rule := networkingv1.IngressRule{Host: "shop.localhost"}
+	rule.HTTP = &networkingv1.HTTPIngressRuleValue{Paths: []networkingv1.HTTPIngressPath{
+		path("/", networkingv1.PathTypePrefix, "web"), path("/api", networkingv1.PathTypePrefix, "api"),
+		path("/v[0-9]+", networkingv1.PathTypeImplementationSpecific, "old"),
+	}}
+	index := cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{})
+	if err := index.Add(&networkingv1.Ingress{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "web", Name: "shop"}, Spec: networkingv1.IngressSpec{Rules: []networkingv1.IngressRule{rule}},
+		Status: networkingv1.IngressStatus{LoadBalancer: networkingv1.IngressLoadBalancerStatus{Ingress: []networkingv1.IngressLoadBalancerIngress{{Hostname: "localhost"}}}},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	list, err := ingressURLs(networkinglisters.NewIngressLister(index), webPorts{80, 443})
+	if err != nil {
+		t.Fatal(err)
+	}
+	list = append(list, routeURLs([]gateway.Answer{
+		{Kind: "HTTPRoute", Namespace: "web", Name: "shop", Host: "www.test", Port: 8080, Path: "/", Services: []relayproto.Key{{Namespace: "web", Name: "web"}}},
+		{Kind: "HTTPRoute", Namespace: "web", Name: "shop", Host: "www.test", Port: 8080, Path: "/api", Services: []relayproto.Key{{Namespace: "web", Name: "api"}, {Namespace: "lent", Name: "api"}}},
+		{Kind: "HTTPRoute", Namespace: "web", Name: "shop", Own: netip.MustParseAddr("127.64.0.9"), Port: 80, Path: "/"},
+		{Kind: "GRPCRoute", Namespace: "web", Name: "rpc", Secure: true, Port: 443, Path: "/shop.Cart/Add", Services: []relayproto.Key{{Namespace: "web", Name: "api"}}},
+	})...)
+	var got []string
+	for _, s := range list {
+		got = append(got, fmt.Sprint(s.Type, " ", s.Name, " ", s.URLs, " ", s.To))
+	}
+	want := []string{
+		"Ingress shop [http://shop.localhost] map[web/api:[http://shop.localhost/api] web/old:[http://shop.localhost] web/web:[http://shop.localhost]]",
+		"GRPCRoute rpc [https://localhost] map[web/api:[https://localhost]]",
+		"HTTPRoute shop [http://www.test:8080 http://127.64.0.9] map[lent/api:[http://www.test:8080/api] web/api:[http://www.test:8080/api] web/web:[http://www.test:8080]]",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("listed:\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"skiff.local/skiff/local/client"
 	"skiff.local/skiff/local/controllers/nodes"
 	"skiff.local/skiff/local/memory"
+	"skiff.local/skiff/local/network"
 )
 
 // pingTimeout bounds the question whether the engine answers: status is for when things hang.
@@ -40,7 +41,7 @@ func (d *daemon) status(ctx context.Context) client.Status {
 		add(client.Problem{Object: "store", Reason: "WriteFailed", Message: stats.LastError.Error(), Hint: "free some disk space"})
 	}
 	d.engineStatus(ctx, &s, add)
-	web := d.networkStatus(&s, add)
+	net := d.networkStatus(&s, add)
 
 	counts, problems, err := podHealth(d.profile, d.api.Informers().Core().V1().Pods().Lister())
 	if err != nil {
@@ -54,11 +55,11 @@ func (d *daemon) status(ctx context.Context) client.Status {
 	if s.Services, err = serviceURLs(d.api.Informers().Core().V1().Services().Lister(), at); err != nil {
 		add(client.Problem{Object: "services", Reason: "Unknown", Message: err.Error()})
 	}
-	ingresses, err := ingressURLs(d.api.Informers().Networking().V1().Ingresses().Lister(), web)
+	ingresses, err := ingressURLs(d.api.Informers().Networking().V1().Ingresses().Lister(), webPorts{net.HTTP, net.HTTPS})
 	if err != nil {
 		add(client.Problem{Object: "ingresses", Reason: "Unknown", Message: err.Error()})
 	}
-	s.Services = append(s.Services, ingresses...)
+	s.Services = append(append(s.Services, ingresses...), routeURLs(net.Routes)...)
 	for i := range s.Services {
 		object := "service/" + s.Services[i].Namespace + "/" + s.Services[i].Name
 		for _, p := range s.Problems {
@@ -89,7 +90,7 @@ func (d *daemon) engineStatus(ctx context.Context, s *client.Status, add func(..
 	s.Versions.Engine = info.ServerVersion
 }
 
-func (d *daemon) networkStatus(s *client.Status, add func(...client.Problem)) webPorts {
+func (d *daemon) networkStatus(s *client.Status, add func(...client.Problem)) network.Status {
 	n := d.network.Status()
 	s.Network = client.NetworkStatus{Subnet: n.Subnet, Relay: "running", DNS: d.isReady() && n.Connected, HTTP: n.HTTP, HTTPS: n.HTTPS}
 	if !n.Connected {
@@ -102,7 +103,7 @@ func (d *daemon) networkStatus(s *client.Status, add func(...client.Problem)) we
 		}
 		add(client.Problem{Object: object, Reason: p.Reason, Message: p.Message, Hint: p.Hint})
 	}
-	return webPorts{n.HTTP, n.HTTPS}
+	return n
 }
 
 func (d *daemon) isReady() bool {

@@ -78,7 +78,7 @@ func newLocalhost(ctx context.Context, n *Network, c Cluster) *localhost {
 	n.program.onExternalIPs(l.policing.poke)
 	l.stubs = newStubs(n.program, recorder)
 	n.mu.Lock()
-	n.ports, n.balancer, n.ingress, n.policing = l.ports, l.balancer, l.ingress, l.policing
+	n.ports, n.balancer, n.ingress, n.gateway, n.policing = l.ports, l.balancer, l.ingress, l.gateway, l.policing
 	n.mu.Unlock()
 	return l
 }

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"skiff.local/skiff/local/network/gateway"
 	"skiff.local/skiff/local/network/httpproxy"
 	"skiff.local/skiff/local/network/ingress"
 	"skiff.local/skiff/local/network/listen"
@@ -76,6 +77,7 @@ type Network struct {
 
 	balancer *balancer           // while Run runs; guarded by mu
 	ingress  *ingress.Controller // while Run runs; guarded by mu
+	gateway  *gateway.Controller // while Run runs, where there may be Gateways; guarded by mu
 	policing *policing           // while Run runs; guarded by mu
 }
 

@@ -6,6 +6,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"skiff.local/skiff/local/network/gateway"
 	"skiff.local/skiff/local/network/listen"
 )
 
@@ -19,6 +20,7 @@ type Status struct {
 	Services int
 	// HTTP and HTTPS are the ports where Ingresses are served; 0 when there are none.
 	HTTP, HTTPS uint16
+	Routes      []gateway.Answer // of the Gateway API
 	Problems    []Problem
 }
 
@@ -42,7 +44,7 @@ func (n *Network) Status() Status {
 	trouble := n.program.trouble
 	n.program.mu.Unlock()
 	n.mu.Lock()
-	ports, balancer, web, police := n.ports, n.balancer, n.ingress, n.policing
+	ports, balancer, web, routes, police := n.ports, n.balancer, n.ingress, n.gateway, n.policing
 	n.mu.Unlock()
 
 	add := func(p Problem) { s.Problems = append(s.Problems, p) }
@@ -67,6 +69,9 @@ func (n *Network) Status() Status {
 		for _, p := range st.Problems {
 			add(ingressProblem(p, st, ports, n.cfg.Bind[0]))
 		}
+	}
+	if routes != nil {
+		s.Routes = routes.Answers()
 	}
 	if police != nil {
 		for pod, err := range police.unenforced() {

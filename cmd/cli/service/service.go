@@ -5,8 +5,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -34,8 +36,9 @@ func NewCmd(e *env.Env) *cobra.Command {
 		Use:     "service [NAME]",
 		Aliases: []string{"services"},
 		Short:   "Show the URLs of Services on localhost",
-		Long: `Show where the Services of type NodePort and LoadBalancer, and the hosts of Ingresses, answer on this
-machine. Nothing needs to be tunnelled or forwarded: these URLs are there as long as the cluster runs.`,
+		Long: `Show where the Services of type NodePort and LoadBalancer, and the hosts of Ingresses and of the Gateway API's routes,
+answer on this machine. With a NAME, so do the Ingresses and routes that lead to the Service. Nothing needs to be
+tunnelled or forwarded: these URLs are there as long as the cluster runs.`,
 		Example: `  skiff service
   skiff service hello --url
   curl $(skiff service hello --url)`,
@@ -96,7 +99,12 @@ func (o *options) run(ctx context.Context, args []string) error {
 	}
 	switch {
 	case o.open:
-		return o.browse(ctx, found[0].URLs[0])
+		for _, s := range found {
+			if len(s.URLs) > 0 {
+				return o.browse(ctx, s.URLs[0])
+			}
+		}
+		return nil // there is one: see find
 	case o.output == "json":
 		raw, err := json.MarshalIndent(found, "", "  ")
 		if err != nil {
@@ -126,7 +134,7 @@ func (o *options) find(ctx context.Context, cluster *client.Cluster, name string
 			return nil, err
 		}
 		found := matching(status.Services, o.namespace, name)
-		if name == "" || len(found) > 0 && len(found[0].URLs) > 0 {
+		if name == "" || slices.ContainsFunc(found, func(s client.ServiceStatus) bool { return len(s.URLs) > 0 }) {
 			return found, nil
 		}
 		if time.Now().After(deadline) {
@@ -140,27 +148,39 @@ func (o *options) find(ctx context.Context, cluster *client.Cluster, name string
 	}
 }
 
+// matching are those of the name, and then what leads to a Service of that name, with the URLs from which it does.
 func matching(all []client.ServiceStatus, namespace, name string) []client.ServiceStatus {
-	var found []client.ServiceStatus
+	var found, leading []client.ServiceStatus
 	for _, s := range all {
 		if (name == "" || s.Name == name) && (namespace == "" || s.Namespace == namespace) {
 			found = append(found, s)
+			continue
+		}
+		var urls []string
+		for _, to := range slices.Sorted(maps.Keys(s.To)) {
+			if in, service, _ := strings.Cut(to, "/"); name != "" && service == name && (namespace == "" || in == namespace) {
+				urls = append(urls, s.To[to]...)
+			}
+		}
+		if len(urls) > 0 {
+			s.URLs = urls
+			leading = append(leading, s)
 		}
 	}
-	return found
+	return append(found, leading...)
 }
 
 func (o *options) notFound(name string, found []client.ServiceStatus) error {
 	if len(found) > 0 && found[0].Problem != "" {
 		return exit.With(exit.Unwell, fmt.Errorf("Service %s/%s has no URL: %s", found[0].Namespace, found[0].Name, found[0].Problem), o.env.Command("status"))
 	}
-	return exit.With(exit.General, fmt.Errorf("no Service or Ingress %q answers on localhost", name),
+	return exit.With(exit.General, fmt.Errorf("no Service, Ingress or route %q answers on localhost", name),
 		"Services do that are of type NodePort or LoadBalancer; see `"+o.env.Command("get services,ingresses -A")+"`")
 }
 
 func (o *options) table(found []client.ServiceStatus) {
 	if len(found) == 0 {
-		fmt.Fprintln(o.env.IO.ErrOut, "nothing answers on localhost; make a Service of type NodePort or LoadBalancer, or an Ingress")
+		fmt.Fprintln(o.env.IO.ErrOut, "nothing answers on localhost; make a Service of type NodePort or LoadBalancer, an Ingress, or a route of a Gateway")
 		return
 	}
 	w := tabwriter.NewWriter(o.env.IO.Out, 0, 0, 2, ' ', 0)

@@ -127,6 +127,10 @@ spec:
 		t.Errorf("a gRPC method that is not routed: %+v, %v", a, err)
 	}
 
+	if got, want := skiff(t, "service", "two", "-n", "gateway", "--url"), fmt.Sprintf("http://www.shop.test:%d/api", port); !strings.Contains(got, want) {
+		t.Errorf("the URLs that lead to a Service are %q, without %s", got, want)
+	}
+
 	// What is wrong is said, and did not hinder the rest.
 	shop.eventually(t, "www.shop.test/gone", answered(http.StatusInternalServerError, ""))
 	eventuallySays(t, "httproute/shop", "ResolvedRefs=False/BackendNotFound")

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
@@ -51,6 +52,7 @@ type Controller struct {
 	namespaces corelisters.NamespaceLister // nil until there are Gateways to serve
 	classMade  bool
 	addressed  map[types.NamespacedName]bool
+	answers    atomic.Pointer[[]Answer]
 }
 
 // New returns a controller; Run makes it work.
@@ -122,6 +124,7 @@ func (c *Controller) sync(ctx context.Context) error {
 		if c.namespaces != nil {
 			c.cfg.Proxy.Serve(nil)
 			c.release(nil)
+			c.answers.Store(nil)
 		}
 		return nil
 	}

@@ -21,6 +21,8 @@ func (c *Controller) publish(ctx context.Context, all *compiled) {
 		}
 	}
 	at := func(l *listener) (uint16, bool, string) { return c.cfg.Proxy.Served(l.offer()) }
+	answers := answersOf(all, at)
+	c.answers.Store(&answers)
 	for _, g := range all.gateways {
 		now := g.object.DeepCopy()
 		now.Status = gatewayStatus(g, at)

@@ -1,0 +1,74 @@
+package gateway
+
+import (
+	"net/netip"
+	"strings"
+
+	"skiff.local/skiff/local/network/httpproxy"
+	"skiff.local/skiff/local/network/relayproto"
+)
+
+// An Answer is where requests to a route are taken on this machine.
+type Answer struct {
+	Kind, Namespace, Name string // of the route
+	Secure                bool
+	Host                  string     // "" for any
+	Own                   netip.Addr // of the Gateway, where only that is open; else zero
+	Port                  uint16
+	Path                  string           // what all paths that are taken begin with
+	Services              []relayproto.Key // behind it
+}
+
+// Answers lists what is served now, in the order of Gateways, listeners and routes.
+func (c *Controller) Answers() []Answer {
+	if all := c.answers.Load(); all != nil {
+		return *all
+	}
+	return nil
+}
+
+// answersOf lists what listeners answer, which are open at the places that at names.
+func answersOf(all *compiled, at func(*listener) (shared uint16, own bool, problem string)) []Answer {
+	var list []Answer
+	for _, g := range all.gateways {
+		for _, l := range g.listeners {
+			if !l.served() {
+				continue
+			}
+			port, own, _ := at(l)
+			a := Answer{Secure: l.secure(), Port: port}
+			if port == 0 {
+				if !own {
+					continue
+				}
+				a.Own, a.Port = g.own, uint16(l.spec.Port)
+			}
+			for _, r := range l.routes {
+				if a, ok := a.of(r); ok {
+					list = append(list, a)
+				}
+			}
+		}
+	}
+	return list
+}
+
+// of is the Answer with what a route says; false for a route that has nothing to answer with.
+func (a Answer) of(r *httpproxy.Route) (Answer, bool) {
+	kind, object, _ := strings.Cut(r.Owner, " ")
+	a.Kind = kind
+	a.Namespace, a.Name, _ = strings.Cut(object, "/")
+	a.Host, a.Path = r.Host, r.Path
+	if r.Regexp != nil {
+		a.Path = "/"
+	}
+	if r.Backend != nil {
+		a.Services = append(a.Services, r.Backend.Service)
+	}
+	for _, s := range r.Shares {
+		if s.Backend != nil {
+			a.Services = append(a.Services, s.Backend.Service)
+		}
+	}
+	return a, len(a.Services) > 0 || r.Redirect != nil
+}
