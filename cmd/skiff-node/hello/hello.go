@@ -39,7 +39,7 @@ func Main(args []string, getenv func(string) string, stdout, stderr io.Writer) i
 	flags.StringVar(&app.Pod, "pod", first(getenv("POD_NAME"), hostname), "pod name shown on the page (POD_NAME)")
 	flags.StringVar(&app.Node, "node", getenv("NODE_NAME"), "node name shown on the page (NODE_NAME)")
 	port := flags.String("port", first(getenv("PORT"), "8080"), "port to listen on (PORT)")
-	drain := flags.Duration("drain", 5*time.Second, "how long open requests may take after SIGTERM")
+	drain := flags.Duration("drain", 5*time.Second, "how long open requests may take after SIGTERM; 0s leaves at once")
 	if err := flags.Parse(args); err != nil {
 		return 2
 	}

@@ -105,6 +105,19 @@ func TestWhoConnectedBeforeTheEndIsAnswered(t *testing.T) {
 	<-ended
 }
 
+func TestWithNothingToDrainItLeavesAtOnce(t *testing.T) {
+	listener, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	begin := time.Now()
+	if err := (&server{log: io.Discard}).serve(ctx, listener, 0); err != nil || time.Since(begin) >= lameDuck {
+		t.Errorf("%v after %v", err, time.Since(begin))
+	}
+}
+
 func FuzzReadRequest(f *testing.F) {
 	f.Add("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
 	f.Add("POST /a?b HTTP/1.0\r\nContent-Length: 2\r\nConnection: keep-alive\r\n\r\nhi")

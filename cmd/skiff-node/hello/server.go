@@ -39,11 +39,11 @@ type server struct {
 // lameDuck is how long connections are taken after the end was announced: those that were on their way.
 const lameDuck = 250 * time.Millisecond
 
-// serve accepts until ctx ends, then lets open requests finish for at most drain.
+// serve accepts until ctx ends, then lets open requests finish for at most drain; with none it is gone at once.
 func (s *server) serve(ctx context.Context, listener *net.TCPListener, drain time.Duration) error {
 	s.conns = map[net.Conn]bool{}
 	defer listener.Close()
-	stop := context.AfterFunc(ctx, func() { listener.SetDeadline(time.Now().Add(lameDuck)) })
+	stop := context.AfterFunc(ctx, func() { listener.SetDeadline(time.Now().Add(min(lameDuck, drain))) })
 	defer stop()
 	for {
 		conn, err := listener.Accept()

@@ -21,11 +21,15 @@ const (
 	helloRef  = "skiff.local/hello:1.0"
 )
 
+// leavesAtOnce are the arguments of a demo that takes no connection after SIGTERM, so that a deletion measures skiff and the
+// engine, not how long the app drains.
+var leavesAtOnce = []string{"-drain", "0s"}
+
 func podSpec() corev1.PodSpec {
 	return corev1.PodSpec{
 		AutomountServiceAccountToken:  ptr.To(false),
 		TerminationGracePeriodSeconds: ptr.To(int64(1)),
-		Containers:                    []corev1.Container{{Name: "hello", Image: helloRef, ImagePullPolicy: corev1.PullIfNotPresent}},
+		Containers:                    []corev1.Container{{Name: "hello", Image: helloRef, ImagePullPolicy: corev1.PullIfNotPresent, Args: leavesAtOnce}},
 	}
 }
 
@@ -128,6 +132,6 @@ func (b *bench) barePod(ctx context.Context, ref, name string) (remove func(), e
 		return remove, err
 	}
 	join := docker.ContainerMode(sandbox)
-	_, err = run(docker.ContainerSpec{Name: name, Image: helloRef, Network: join, IPC: join})
+	_, err = run(docker.ContainerSpec{Name: name, Image: helloRef, Cmd: leavesAtOnce, Network: join, IPC: join})
 	return remove, err
 }

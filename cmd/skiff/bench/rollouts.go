@@ -123,6 +123,7 @@ const rolled = "rolled"
 func (b *bench) deployRolled(ctx context.Context) (*corev1.Service, error) {
 	labels := map[string]string{"app": rolled}
 	spec := podSpec()
+	spec.Containers[0].Args = nil // it drains
 	spec.TerminationGracePeriodSeconds = nil
 	spec.Containers[0].ReadinessProbe = &corev1.Probe{
 		ProbeHandler:  corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/healthz", Port: intstr.FromInt32(8080)}},
