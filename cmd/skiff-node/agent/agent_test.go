@@ -15,7 +15,7 @@ import (
 
 func publishFiles(t *testing.T, dir string, files ...wire.File) bool {
 	t.Helper()
-	res := runAll([]wire.Op{{Kind: wire.Publish, Path: dir, UID: wire.Unset, GID: wire.Unset, Files: files}})
+	res := new(volumes).runAll([]wire.Op{{Kind: wire.Publish, Path: dir, UID: wire.Unset, GID: wire.Unset, Files: files}})
 	if res[0].Err != "" {
 		t.Fatal(res[0].Err)
 	}
@@ -50,6 +50,34 @@ func TestPublishReplacesEverythingThroughOneLink(t *testing.T) {
 	}
 }
 
+// A ConfigMap that changed between the creation of a container and its start took the file that a subPath led to away; the
+// engine then made a directory of its name.
+func TestWhatASubPathLedToOutlivesAChange(t *testing.T) {
+	dir := t.TempDir()
+	var vols volumes
+	step := func(op wire.Op) string {
+		t.Helper()
+		res := vols.runAll([]wire.Op{op})
+		if res[0].Err != "" {
+			t.Fatal(res[0].Err)
+		}
+		return string(res[0].Data)
+	}
+	publish := func(data string) {
+		step(wire.Op{Kind: wire.Publish, Path: dir, UID: wire.Unset, GID: wire.Unset, Files: []wire.File{file("a", data)}})
+	}
+	publish("1")
+	place := step(wire.Op{Kind: wire.Resolve, Root: dir, Path: "a"})
+	publish("2")
+	publish("3")
+	if got, err := os.ReadFile(filepath.Join(dir, place)); err != nil || string(got) != "1" {
+		t.Errorf("%s = %q, %v", place, got, err)
+	}
+	if entries, _ := os.ReadDir(dir); len(entries) != 4 { // ..data, the newest, the named one, a
+		t.Errorf("left behind: %v", entries)
+	}
+}
+
 func TestEmptyStaysInTheVolume(t *testing.T) {
 	dir, outside := t.TempDir(), t.TempDir()
 	publishFiles(t, dir, file("a", "1"), file("d/b", "2"))
@@ -57,7 +85,7 @@ func TestEmptyStaysInTheVolume(t *testing.T) {
 	if err := os.Symlink(outside, filepath.Join(dir, "link")); err != nil {
 		t.Fatal(err)
 	}
-	if res := runAll([]wire.Op{{Kind: wire.Empty, Path: dir}}); res[0].Err != "" {
+	if res := new(volumes).runAll([]wire.Op{{Kind: wire.Empty, Path: dir}}); res[0].Err != "" {
 		t.Fatal(res[0].Err)
 	}
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {
@@ -73,7 +101,7 @@ func TestMkdirDoesNotFollowALinkOutOfTheVolume(t *testing.T) {
 	if err := os.Symlink(outside, filepath.Join(dir, "link")); err != nil {
 		t.Fatal(err)
 	}
-	res := runAll([]wire.Op{
+	res := new(volumes).runAll([]wire.Op{
 		{Kind: wire.Mkdir, Root: dir, Path: "x/y", Mode: 0o750, UID: wire.Unset, GID: wire.Unset},
 		{Kind: wire.Mkdir, Root: dir, Path: "link/evil", Mode: 0o750, UID: wire.Unset, GID: wire.Unset},
 		{Kind: wire.Resolve, Root: dir, Path: "link"},

@@ -173,7 +173,7 @@ func stat(op *wire.Op, res *wire.Result) error {
 
 // resolve follows every link of Path and says where it ends below Root, so that the node can name that place to the engine
 // without the engine following a link that a container made.
-func resolve(op *wire.Op, res *wire.Result) error {
+func (v *volumes) resolve(op *wire.Op, res *wire.Result) error {
 	root, err := filepath.EvalSymlinks(op.Root)
 	if err != nil {
 		return err
@@ -188,6 +188,12 @@ func resolve(op *wire.Op, res *wire.Result) error {
 	}
 	if rel == ".." || strings.HasPrefix(rel, "../") {
 		return errors.New("leads out of the volume")
+	}
+	if top, _, _ := strings.Cut(rel, "/"); strings.HasPrefix(top, "..") {
+		if v.named == nil {
+			v.named = map[string]bool{}
+		}
+		v.named[filepath.Join(root, top)] = true
 	}
 	res.Data = []byte(rel)
 	return nil

@@ -22,7 +22,7 @@ const (
 // publish replaces a volume's content in the layout of Kubernetes' AtomicWriter: the files live in a directory with a
 // timestamp, ..data points at it, and what a user sees are links through ..data. Renaming ..data changes every file at
 // once, and programs that watch for that (most that reload configuration do) see it.
-func publish(op *wire.Op, res *wire.Result) error {
+func (v *volumes) publish(op *wire.Op, res *wire.Result) error {
 	dir := op.Path
 	old, _ := os.Readlink(filepath.Join(dir, dataLink))
 	if old != "" && same(filepath.Join(dir, old), op.Files) {
@@ -48,7 +48,7 @@ func publish(op *wire.Op, res *wire.Result) error {
 	if err := linkVisible(dir, op.Files); err != nil {
 		return err
 	}
-	if old != "" {
+	if old != "" && !v.named[filepath.Join(dir, old)] {
 		return os.RemoveAll(filepath.Join(dir, old))
 	}
 	return nil

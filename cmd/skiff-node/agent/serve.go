@@ -21,12 +21,13 @@ const frameTimeout = 2 * time.Second
 // goroutine.
 func Serve(in *os.File, out io.Writer, exit func()) {
 	stream := pollable(in)
+	var vols volumes
 	for {
 		_ = stream.SetReadDeadline(time.Time{})
 		id, ops, err := wire.ReadRequest(stream, func() { _ = stream.SetReadDeadline(time.Now().Add(frameTimeout)) })
 		switch {
 		case err == nil:
-			_, _ = out.Write(wire.AppendResponse(nil, id, runAll(ops)))
+			_, _ = out.Write(wire.AppendResponse(nil, id, vols.runAll(ops)))
 			if slices.ContainsFunc(ops, func(op wire.Op) bool { return op.Kind == wire.Exit }) {
 				exit()
 			}
@@ -47,21 +48,28 @@ func pollable(f *os.File) *os.File {
 	return os.NewFile(uintptr(fd), f.Name())
 }
 
+// volumes are a pod's.
+type volumes struct {
+	// named are published directories that the node has given the engine's name of, by path. A container that was made with it
+	// may start later, or again: they stay when others replace them.
+	named map[string]bool
+}
+
 // runAll runs the operations in order. One that fails doesn't keep the others from running: the node decides what it needs.
-func runAll(ops []wire.Op) []wire.Result {
+func (v *volumes) runAll(ops []wire.Op) []wire.Result {
 	results := make([]wire.Result, len(ops))
 	for i := range ops {
-		if err := run(&ops[i], &results[i]); err != nil {
+		if err := v.run(&ops[i], &results[i]); err != nil {
 			results[i].Err = err.Error()
 		}
 	}
 	return results
 }
 
-func run(op *wire.Op, res *wire.Result) error {
+func (v *volumes) run(op *wire.Op, res *wire.Result) error {
 	switch op.Kind {
 	case wire.Publish:
-		return publish(op, res)
+		return v.publish(op, res)
 	case wire.Prepare:
 		return prepare(op, res)
 	case wire.Mkdir:
@@ -81,7 +89,7 @@ func run(op *wire.Op, res *wire.Result) error {
 	case wire.HostStat:
 		return hostStat(op, res)
 	case wire.Resolve:
-		return resolve(op, res)
+		return v.resolve(op, res)
 	case wire.Empty:
 		return empty(op)
 	case wire.Exit:
