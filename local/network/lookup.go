@@ -64,6 +64,20 @@ func (p *program) AppProtocol(key relayproto.Key, port uint16) string {
 	return ""
 }
 
+// PortName is the name of a Service's port; "" when it has none.
+func (p *program) PortName(key relayproto.Key, port uint16) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if svc := p.services[key]; svc != nil {
+		for _, sp := range svc.Spec.Ports {
+			if sp.Port == int32(port) {
+				return sp.Name
+			}
+		}
+	}
+	return ""
+}
+
 // backends are the endpoints of a Service's TCP port.
 func (p *program) backends(key relayproto.Key, port uint16) []netip.AddrPort {
 	p.mu.Lock()

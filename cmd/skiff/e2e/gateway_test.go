@@ -18,7 +18,7 @@ func gatewayAPI(t *testing.T) {
 		t.Fatalf("find the Gateway API's definitions: %v", err)
 	}
 	args := []string{"--server-side"}
-	for _, name := range []string{"gatewayclasses", "gateways", "httproutes", "grpcroutes", "referencegrants"} {
+	for _, name := range []string{"gatewayclasses", "gateways", "httproutes", "grpcroutes", "tlsroutes", "listenersets", "backendtlspolicies", "referencegrants"} {
 		args = append(args, "-f", filepath.Join(strings.TrimSpace(string(module)), "config/crd/standard", "gateway.networking.k8s.io_"+name+".yaml"))
 	}
 	kubectl(t, append([]string{"apply"}, args...)...)

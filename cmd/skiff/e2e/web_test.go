@@ -33,6 +33,12 @@ type seen struct {
 // does to a request can be seen there without an image. It speaks HTTP/1.1, h2c and, at /ws, WebSocket.
 func backend(t *testing.T, name string) {
 	t.Helper()
+	serveAt(t, name, "{name: http, port: 80}", nil)
+}
+
+// serveAt is backend on a port of the Service, with TLS when there is a certificate.
+func serveAt(t *testing.T, name, port string, cert *tls.Certificate) {
+	t.Helper()
 	addr := hostAddress(t)
 	l, err := net.Listen("tcp", net.JoinHostPort(addr, "0"))
 	if err != nil {
@@ -51,21 +57,26 @@ func backend(t *testing.T, name string) {
 	server := &http.Server{Handler: mux, Protocols: new(http.Protocols)}
 	server.Protocols.SetHTTP1(true)
 	server.Protocols.SetUnencryptedHTTP2(true)
-	go server.Serve(l)
+	if cert != nil {
+		server.TLSConfig = &tls.Config{Certificates: []tls.Certificate{*cert}}
+		go server.ServeTLS(l, "", "")
+	} else {
+		go server.Serve(l)
+	}
 	t.Cleanup(func() { server.Close() })
 	apply(t, fmt.Sprintf(`
 apiVersion: v1
 kind: Service
 metadata: {name: %[1]s}
-spec: {ports: [{name: http, port: 80}]}
+spec: {ports: [%[4]s]}
 ---
 apiVersion: discovery.k8s.io/v1
 kind: EndpointSlice
 metadata: {name: %[1]s, labels: {kubernetes.io/service-name: %[1]s}}
 addressType: IPv4
-ports: [{name: http, port: %[3]d}]
+ports: [{name: %[5]s, port: %[3]d}]
 endpoints: [{addresses: [%[2]s]}]
-`, name, addr, l.Addr().(*net.TCPAddr).Port))
+`, name, addr, l.Addr().(*net.TCPAddr).Port, port, map[bool]string{false: "http", true: "https"}[cert != nil]))
 }
 
 // hostAddress is an address of this machine that endpoints may have, which those of loopback are not.
@@ -103,8 +114,9 @@ type answer struct {
 
 // browser asks for any host at one address, as names would resolve in a browser.
 type browser struct {
-	at    string         // address and port
-	roots *x509.CertPool // that it trusts; nil to ask without TLS
+	at    string            // address and port
+	roots *x509.CertPool    // that it trusts; nil to ask without TLS
+	certs []tls.Certificate // that it has
 }
 
 // get sends a request for host, path and query, with headers written "name: value". A method may stand first in path.
@@ -129,7 +141,7 @@ func (b browser) get(target string, headers ...string) (answer, error) {
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, network, b.at)
 		},
-		TLSClientConfig: &tls.Config{RootCAs: b.roots}, ForceAttemptHTTP2: true, DisableKeepAlives: true,
+		TLSClientConfig: &tls.Config{RootCAs: b.roots, Certificates: b.certs}, ForceAttemptHTTP2: true, DisableKeepAlives: true,
 	}
 	if req.Header.Get("Content-Type") == "application/grpc" && b.roots == nil {
 		transport.Protocols = new(http.Protocols)
@@ -204,34 +216,58 @@ func freePort(t *testing.T) int {
 // tlsSecret applies a Secret with a certificate for these names, and returns who trusts it.
 func tlsSecret(t *testing.T, name string, hosts ...string) *x509.CertPool {
 	t.Helper()
+	_, cert, key := certificate(t, hosts...)
+	secret, err := json.Marshal(map[string]any{
+		"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls", "metadata": map[string]any{"name": name},
+		"stringData": map[string]string{"tls.crt": cert, "tls.key": key},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	apply(t, string(secret))
+	return trusting(cert)
+}
+
+// trusting is who trusts a certificate in PEM.
+func trusting(cert string) *x509.CertPool {
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM([]byte(cert))
+	return roots
+}
+
+// authority applies a ConfigMap with a certificate that others are verified by.
+func authority(t *testing.T, name, cert string) {
+	t.Helper()
+	configMap, err := json.Marshal(map[string]any{
+		"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]any{"name": name}, "data": map[string]string{"ca.crt": cert},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	apply(t, string(configMap))
+}
+
+// certificate makes a certificate for these names that vouches for itself, also in PEM.
+func certificate(t *testing.T, hosts ...string) (pair tls.Certificate, cert, private string) {
+	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), DNSNames: hosts, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true,
+		IsCA: true, BasicConstraintsValid: true, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
+	der8, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	cert := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-	secret, err := json.Marshal(map[string]any{
-		"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls", "metadata": map[string]any{"name": name},
-		"stringData": map[string]string{
-			"tls.crt": string(cert), "tls.key": string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})),
-		},
-	})
-	if err != nil {
-		t.Fatal(err)
+	encode := func(kind string, der []byte) string {
+		return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
 	}
-	apply(t, string(secret))
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(cert)
-	return roots
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, encode("CERTIFICATE", der), encode("PRIVATE KEY", der8)
 }

@@ -28,17 +28,17 @@ func (c *Controller) Answers() []Answer {
 }
 
 // answersOf lists what listeners answer, which are open at the places that at names.
-func answersOf(all *compiled, at func(*listener) (shared uint16, own bool, problem string)) []Answer {
+func answersOf(all *compiled, at served) []Answer {
 	var list []Answer
 	for _, g := range all.gateways {
 		for _, l := range g.listeners {
-			if !l.served() {
+			if !l.served() || l.stream() { // what a stream speaks is not known
 				continue
 			}
-			port, own, _ := at(l)
-			a := Answer{Secure: l.secure(), Port: port}
-			if port == 0 {
-				if !own {
+			is := at(l)
+			a := Answer{Secure: l.secure(), Port: is.Shared}
+			if is.Shared == 0 {
+				if !is.Own {
 					continue
 				}
 				a.Own, a.Port = g.own, uint16(l.spec.Port)

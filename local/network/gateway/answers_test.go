@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"skiff.local/skiff/local/network/ingress"
 )
 
 func TestAnswersNameTheServicesBehindThem(t *testing.T) {
@@ -24,14 +26,14 @@ listeners:
 		`{parentRefs: [{name: gw0, sectionName: own}, {name: gw0, sectionName: shut}], rules: [{backendRefs: [{name: web, port: 80}]}]}`,
 	})
 	c.gateways[0].own = netip.MustParseAddr("127.64.0.9")
-	at := func(l *listener) (uint16, bool, string) {
+	at := func(l *listener) ingress.Serving {
 		switch l.spec.Port {
 		case 80:
-			return 8080, true, ""
+			return ingress.Serving{Shared: 8080, Own: true}
 		case 81:
-			return 0, true, ""
+			return ingress.Serving{Own: true}
 		}
-		return 0, false, ""
+		return ingress.Serving{}
 	}
 	var got []string
 	for _, a := range answersOf(c, at) {

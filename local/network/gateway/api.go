@@ -28,6 +28,9 @@ const (
 	gateways   = "gateways"
 	httpRoutes = "httproutes"
 	grpcRoutes = "grpcroutes"
+	tlsRoutes  = "tlsroutes"
+	sets       = "listenersets"
+	policies   = "backendtlspolicies"
 	grants     = "referencegrants"
 )
 
@@ -36,6 +39,9 @@ var resources = []resource{
 	{gateways, []string{"v1"}, &gatewayv1.Gateway{}},
 	{httpRoutes, []string{"v1"}, &gatewayv1.HTTPRoute{}},
 	{grpcRoutes, []string{"v1"}, &gatewayv1.GRPCRoute{}},
+	{tlsRoutes, []string{"v1"}, &gatewayv1.TLSRoute{}},
+	{sets, []string{"v1"}, &gatewayv1.ListenerSet{}},
+	{policies, []string{"v1"}, &gatewayv1.BackendTLSPolicy{}},
 	{grants, []string{"v1", "v1beta1"}, &gatewayv1.ReferenceGrant{}},
 }
 
@@ -62,6 +68,8 @@ func newAPI(config *rest.Config, changed func()) *api {
 		gv := schema.GroupVersion{Group: gatewayv1.GroupName, Version: version}
 		a.scheme.AddKnownTypes(gv, &gatewayv1.GatewayClass{}, &gatewayv1.GatewayClassList{}, &gatewayv1.Gateway{}, &gatewayv1.GatewayList{},
 			&gatewayv1.HTTPRoute{}, &gatewayv1.HTTPRouteList{}, &gatewayv1.GRPCRoute{}, &gatewayv1.GRPCRouteList{},
+			&gatewayv1.TLSRoute{}, &gatewayv1.TLSRouteList{}, &gatewayv1.ListenerSet{}, &gatewayv1.ListenerSetList{},
+			&gatewayv1.BackendTLSPolicy{}, &gatewayv1.BackendTLSPolicyList{},
 			&gatewayv1.ReferenceGrant{}, &gatewayv1.ReferenceGrantList{})
 		metav1.AddToGroupVersion(a.scheme, gv)
 	}

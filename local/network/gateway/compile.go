@@ -11,11 +11,19 @@ import (
 
 // compile decides what is served, and what to tell about it.
 func compile(o objects, s surroundings) *compiled {
-	c := &compiler{surroundings: s, grants: o.grants, byName: map[string]*gateway{}, out: &compiled{}}
+	c := &compiler{
+		surroundings: s, grants: o.grants, byName: map[string]*gateway{}, sets: map[string]*listenerSet{}, policies: map[target][]*policy{}, out: &compiled{},
+	}
+	for _, p := range oldestFirst(o.policies) {
+		c.policy(p)
+	}
 	for _, gw := range oldestFirst(o.gateways) {
 		g := c.gateway(gw)
 		c.out.gateways = append(c.out.gateways, g)
 		c.byName[gw.Namespace+"/"+gw.Name] = g
+	}
+	for _, set := range oldestFirst(o.sets) {
+		c.listenerSet(set)
 	}
 	for _, r := range oldestFirst(o.httpRoutes) {
 		rules := c.httpRules(r)
@@ -25,6 +33,11 @@ func compile(o objects, s surroundings) *compiled {
 		rules := c.grpcRules(r)
 		c.attach(&route{object: r, kind: kindGRPC, status: &r.Status.RouteStatus}, r.Spec.CommonRouteSpec, r.Spec.Hostnames, rules)
 	}
+	for _, r := range oldestFirst(o.tlsRoutes) {
+		rules := c.tlsRules(r)
+		c.attach(&route{object: r, kind: kindTLS, status: &r.Status.RouteStatus}, r.Spec.CommonRouteSpec, r.Spec.Hostnames, rules)
+	}
+	c.out.share()
 	return c.out
 }
 
@@ -32,14 +45,17 @@ func compile(o objects, s surroundings) *compiled {
 const (
 	kindHTTP gatewayv1.Kind = "HTTPRoute"
 	kindGRPC gatewayv1.Kind = "GRPCRoute"
+	kindTLS  gatewayv1.Kind = "TLSRoute"
 )
 
 type compiler struct {
 	surroundings
-	grants []*gatewayv1.ReferenceGrant
-	byName map[string]*gateway
-	age    int
-	out    *compiled
+	grants   []*gatewayv1.ReferenceGrant
+	byName   map[string]*gateway
+	sets     map[string]*listenerSet
+	policies map[target][]*policy // oldest first
+	age      int
+	out      *compiled
 }
 
 // listeners are what the proxy is to serve.
@@ -59,34 +75,55 @@ func (c *compiled) listeners() []ingress.Listener {
 func (c *compiler) attach(r *route, spec gatewayv1.CommonRouteSpec, hostnames []gatewayv1.Hostname, rules rules) {
 	c.age++
 	for _, ref := range spec.ParentRefs {
-		if text(ref.Group, gatewayv1.GroupName) != gatewayv1.GroupName || text(ref.Kind, "Gateway") != "Gateway" {
-			continue
-		}
-		g := c.byName[text(ref.Namespace, r.object.GetNamespace())+"/"+string(ref.Name)]
+		g, set := c.parentOf(ref, r.object.GetNamespace())
 		if g == nil {
 			continue
 		}
 		p := parent{ref: ref, resolved: rules.resolved, partial: rules.partial()}
-		p.accepted = c.attachTo(g, r, ref, hostnames, rules)
+		p.accepted = c.attachTo(g, set, r, ref, hostnames, rules)
 		r.parents = append(r.parents, p)
 	}
 	c.out.routes = append(c.out.routes, r)
 }
 
-func (c *compiler) attachTo(g *gateway, r *route, ref gatewayv1.ParentReference, hostnames []gatewayv1.Hostname, rules rules) verdict {
+// parentOf is the Gateway that a reference is to, and the ListenerSet of it; no Gateway when it is none of ours.
+func (c *compiler) parentOf(ref gatewayv1.ParentReference, namespace string) (*gateway, *listenerSet) {
+	if text(ref.Group, gatewayv1.GroupName) != gatewayv1.GroupName {
+		return nil, nil
+	}
+	name := text(ref.Namespace, namespace) + "/" + string(ref.Name)
+	switch text(ref.Kind, "Gateway") {
+	case "Gateway":
+		return c.byName[name], nil
+	case "ListenerSet":
+		if set := c.sets[name]; set != nil {
+			return set.gateway, set
+		}
+	}
+	return nil, nil
+}
+
+func (c *compiler) attachTo(g *gateway, set *listenerSet, r *route, ref gatewayv1.ParentReference, hostnames []gatewayv1.Hostname, rules rules) verdict {
+	name := fmt.Sprintf("gateway %s/%s", g.object.Namespace, g.object.Name)
 	if g.trouble != nil {
-		return bad(gatewayv1.RouteReasonPending, fmt.Sprintf("gateway %s/%s is not accepted: %s", g.object.Namespace, g.object.Name, g.trouble.message))
+		return bad(gatewayv1.RouteReasonPending, fmt.Sprintf("%s is not accepted: %s", name, g.trouble.message))
+	}
+	if set != nil {
+		name = fmt.Sprintf("listenerset %s/%s", set.object.Namespace, set.object.Name)
+		if set.trouble != nil {
+			return bad(gatewayv1.RouteReasonPending, fmt.Sprintf("%s is not accepted: %s", name, set.trouble.message))
+		}
 	}
 	named := matching(g.listeners, func(l *listener) bool {
-		return (ref.SectionName == nil || *ref.SectionName == l.spec.Name) && (ref.Port == nil || *ref.Port == l.spec.Port) && l.accepted.ok
+		return l.set == set && (ref.SectionName == nil || *ref.SectionName == l.spec.Name) && (ref.Port == nil || *ref.Port == l.spec.Port) && l.accepted.ok
 	})
 	if len(named) == 0 {
-		return bad(gatewayv1.RouteReasonNoMatchingParent, fmt.Sprintf("gateway %s/%s has no such listener", g.object.Namespace, g.object.Name))
+		return bad(gatewayv1.RouteReasonNoMatchingParent, name+" has no such listener")
 	}
 	open := matching(named, func(l *listener) bool { return c.allows(l, r) })
 	if len(open) == 0 {
 		return bad(gatewayv1.RouteReasonNotAllowedByListeners, fmt.Sprintf(
-			"no listener of gateway %s/%s takes a %s of namespace %s", g.object.Namespace, g.object.Name, r.kind, r.object.GetNamespace()))
+			"no listener of %s takes a %s of namespace %s", name, r.kind, r.object.GetNamespace()))
 	}
 	any := false
 	for _, l := range open {
@@ -98,13 +135,15 @@ func (c *compiler) attachTo(g *gateway, r *route, ref gatewayv1.ParentReference,
 		l.attached[r.object] = true
 		for _, host := range hosts {
 			if g.mostSpecific(l.spec.Port, host) == l {
-				l.routes = append(l.routes, rules.at(host, c.age)...)
+				l.routes = append(l.routes, g.identity.shownBy(rules.at(host, c.age))...)
 			}
 		}
 	}
 	if !any {
-		return bad(gatewayv1.RouteReasonNoMatchingListenerHostname, fmt.Sprintf(
-			"none of its hostnames is among those of gateway %s/%s", g.object.Namespace, g.object.Name))
+		return bad(gatewayv1.RouteReasonNoMatchingListenerHostname, "none of its hostnames is among those of "+name)
+	}
+	for _, p := range rules.policies {
+		p.usedBy(g)
 	}
 	if rules.useless() {
 		return bad(gatewayv1.RouteReasonUnsupportedValue, strings.Join(rules.unsupported, "; "))

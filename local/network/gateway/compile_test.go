@@ -15,6 +15,7 @@ import (
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 	"sigs.k8s.io/yaml"
 
+	"skiff.local/skiff/local/network/ingress"
 	"skiff.local/skiff/local/network/relayproto"
 )
 
@@ -28,6 +29,12 @@ func (town) Port(key relayproto.Key, number uint16, _ string) (uint16, error) {
 	return number, nil
 }
 func (town) AppProtocol(relayproto.Key, uint16) string { return "" }
+func (town) PortName(_ relayproto.Key, port uint16) string {
+	if port == 443 {
+		return "https"
+	}
+	return ""
+}
 
 func compileText(t *testing.T, gateways, routes []string) *compiled {
 	t.Helper()
@@ -142,7 +149,7 @@ func TestWhatARuleCantHaveIsSaidAndAnsweredWithAnError(t *testing.T) {
 
 func TestAStatusThatIsPublishedDoesNotChangeAgain(t *testing.T) {
 	c := compileText(t, []string{`{gatewayClassName: skiff, listeners: [{name: http, port: 80, protocol: HTTP}, {name: tcp, port: 81, protocol: TCP}]}`}, nil)
-	at := func(*listener) (uint16, bool, string) { return 8080, false, "port 80: in use" }
+	at := func(*listener) ingress.Serving { return ingress.Serving{Shared: 8080, Problem: "port 80: in use"} }
 	g := c.gateways[0]
 	g.object.Status = gatewayStatus(g, at)
 	if again := gatewayStatus(g, at); !equality.Semantic.DeepEqual(again, g.object.Status) {

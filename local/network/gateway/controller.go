@@ -40,7 +40,7 @@ type Config struct {
 // A Proxy serves listeners.
 type Proxy interface {
 	Serve(list []ingress.Listener)
-	Served(l ingress.Listener) (shared uint16, own bool, problem string)
+	Served(l ingress.Listener) ingress.Serving
 	Certificate(ctx context.Context, namespace, name string) (*tls.Certificate, error)
 }
 
@@ -53,12 +53,14 @@ type Controller struct {
 	classMade  bool
 	addressed  map[types.NamespacedName]bool
 	answers    atomic.Pointer[[]Answer]
+	bundles    *bundles
 }
 
 // New returns a controller; Run makes it work.
 func New(cfg Config) *Controller {
 	c := &Controller{cfg: cfg, wake: make(chan struct{}, 1), addressed: map[types.NamespacedName]bool{}}
 	c.api = newAPI(cfg.REST, c.Poke)
+	c.bundles = &bundles{informers: cfg.Informers, changed: c.Poke, read: map[types.NamespacedName]bool{}}
 	return c
 }
 
@@ -137,6 +139,7 @@ func (c *Controller) sync(ctx context.Context) error {
 	objects := c.objects()
 	compiled := compile(objects, surroundings{
 		services: c.cfg.Services, labels: c.labels, address: c.address,
+		authorities: func(namespace, name string) (string, error) { return c.bundles.get(ctx, namespace, name) },
 		certificate: func(namespace, name string) (*tls.Certificate, error) {
 			return c.cfg.Proxy.Certificate(ctx, namespace, name)
 		},
@@ -177,7 +180,8 @@ func (c *Controller) prepare(ctx context.Context) error {
 func (c *Controller) objects() objects {
 	o := objects{
 		httpRoutes: list[*gatewayv1.HTTPRoute](c.api, httpRoutes), grpcRoutes: list[*gatewayv1.GRPCRoute](c.api, grpcRoutes),
-		grants: list[*gatewayv1.ReferenceGrant](c.api, grants),
+		tlsRoutes: list[*gatewayv1.TLSRoute](c.api, tlsRoutes), sets: list[*gatewayv1.ListenerSet](c.api, sets),
+		policies: list[*gatewayv1.BackendTLSPolicy](c.api, policies), grants: list[*gatewayv1.ReferenceGrant](c.api, grants),
 	}
 	ours := map[gatewayv1.ObjectName]bool{}
 	for _, class := range list[*gatewayv1.GatewayClass](c.api, classes) {

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"slices"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -18,22 +19,31 @@ const CertificateOption = "skiff.local/certificate"
 func (c *compiler) gateway(gw *gatewayv1.Gateway) *gateway {
 	g := &gateway{object: gw, own: c.address(gw), shared: localhost}
 	g.checkAddresses()
+	g.identity = c.identity(gw)
 	for i := range gw.Spec.Listeners {
-		spec := &gw.Spec.Listeners[i]
-		l := &listener{
-			gateway: g, spec: spec, host: strings.ToLower(text(spec.Hostname, "")), attached: map[any]bool{},
-			accepted: good(gatewayv1.ListenerReasonAccepted), conflict: verdict{reason: string(gatewayv1.ListenerReasonNoConflicts)},
-			resolved: good(gatewayv1.ListenerReasonResolvedRefs),
-		}
-		l.checkProtocol()
-		l.checkConflicts(g.listeners)
-		l.checkKinds()
-		if l.secure() {
-			c.readCertificates(l)
-		}
-		g.listeners = append(g.listeners, l)
+		c.listener(g, nil, &gw.Spec.Listeners[i])
 	}
 	return g
+}
+
+// listener adds a listener to those of a Gateway. set is the ListenerSet that it is of, nil for none.
+func (c *compiler) listener(g *gateway, set *listenerSet, spec *gatewayv1.Listener) *listener {
+	l := &listener{
+		gateway: g, set: set, spec: spec, host: strings.ToLower(text(spec.Hostname, "")), attached: map[any]bool{},
+		accepted: good(gatewayv1.ListenerReasonAccepted), conflict: verdict{reason: string(gatewayv1.ListenerReasonNoConflicts)},
+		resolved: good(gatewayv1.ListenerReasonResolvedRefs),
+	}
+	l.checkProtocol()
+	l.checkConflicts(g.listeners)
+	l.checkKinds()
+	if l.terminates() {
+		c.readCertificates(l)
+	}
+	if l.spec.Protocol == gatewayv1.HTTPSProtocolType {
+		c.readClients(l)
+	}
+	g.listeners = append(g.listeners, l)
+	return l
 }
 
 // checkAddresses compares what a Gateway asks for with what it has: localhost, and one address of 127.0.0.0/8 of its own.
@@ -54,24 +64,28 @@ func (g *gateway) checkAddresses() {
 
 func (l *listener) checkProtocol() {
 	switch l.spec.Protocol {
-	case gatewayv1.HTTPProtocolType:
+	case gatewayv1.HTTPProtocolType, gatewayv1.TLSProtocolType:
 	case gatewayv1.HTTPSProtocolType:
-		if t := l.spec.TLS; t != nil && text(t.Mode, "") == string(gatewayv1.TLSModePassthrough) {
-			l.accepted = bad(gatewayv1.ListenerReasonUnsupportedValue, "TLS is always ended here, the mode Passthrough is not served")
+		if !l.terminates() {
+			l.accepted = bad(gatewayv1.ListenerReasonUnsupportedValue, "HTTPS is always ended here, the mode Passthrough is for the protocol TLS")
 		}
 	default:
-		l.accepted = bad(gatewayv1.ListenerReasonUnsupportedProtocol, fmt.Sprintf("the protocol %s is not served, only HTTP and HTTPS are", l.spec.Protocol))
+		l.accepted = bad(gatewayv1.ListenerReasonUnsupportedProtocol, fmt.Sprintf("the protocol %s is not served, only HTTP, HTTPS and TLS are", l.spec.Protocol))
 	}
 }
 
-// checkConflicts compares with the listeners before: the first of those that can't be served together is.
+// checkConflicts compares with the listeners before: the first of those that can't be served together is. The names that
+// clients ask for tell HTTPS and TLS apart on one port.
 func (l *listener) checkConflicts(before []*listener) {
+	if l.spec.Protocol == gatewayv1.UDPProtocolType {
+		return
+	}
 	for _, other := range before {
-		if other.spec.Port != l.spec.Port || !other.accepted.ok || !l.accepted.ok {
+		if other.spec.Port != l.spec.Port || !other.accepted.ok || l.conflict.ok {
 			continue
 		}
 		switch {
-		case other.spec.Protocol != l.spec.Protocol:
+		case other.spec.Protocol != l.spec.Protocol && !(other.secure() && l.secure()):
 			l.conflict = good(gatewayv1.ListenerReasonProtocolConflict)
 		case other.host == l.host:
 			l.conflict = good(gatewayv1.ListenerReasonHostnameConflict)
@@ -85,20 +99,25 @@ func (l *listener) checkConflicts(before []*listener) {
 
 func (l *listener) checkKinds() {
 	group := gatewayv1.Group(gatewayv1.GroupName)
-	all := []gatewayv1.RouteGroupKind{{Group: &group, Kind: kindHTTP}, {Group: &group, Kind: kindGRPC}}
+	possible := []gatewayv1.Kind{kindHTTP, kindGRPC}
+	if l.stream() {
+		possible = []gatewayv1.Kind{kindTLS}
+	}
 	l.kinds = []gatewayv1.RouteGroupKind{}
 	if l.spec.AllowedRoutes == nil || len(l.spec.AllowedRoutes.Kinds) == 0 {
 		if l.accepted.ok || l.conflict.ok {
-			l.kinds = all
+			for _, kind := range possible {
+				l.kinds = append(l.kinds, gatewayv1.RouteGroupKind{Group: &group, Kind: kind})
+			}
 		}
 		return
 	}
 	for _, asked := range l.spec.AllowedRoutes.Kinds {
-		if text(asked.Group, gatewayv1.GroupName) == gatewayv1.GroupName && (asked.Kind == kindHTTP || asked.Kind == kindGRPC) {
+		if text(asked.Group, gatewayv1.GroupName) == gatewayv1.GroupName && slices.Contains(possible, asked.Kind) {
 			l.kinds = append(l.kinds, gatewayv1.RouteGroupKind{Group: &group, Kind: asked.Kind})
 			continue
 		}
-		l.resolved = bad(gatewayv1.ListenerReasonInvalidRouteKinds, fmt.Sprintf("routes of the kind %s are not served", asked.Kind))
+		l.resolved = bad(gatewayv1.ListenerReasonInvalidRouteKinds, fmt.Sprintf("routes of the kind %s are not served by listeners of the protocol %s", asked.Kind, l.spec.Protocol))
 	}
 }
 
@@ -113,7 +132,8 @@ func (c *compiler) readCertificates(l *listener) {
 		l.certs[""] = nil // of the authority
 	}
 	for _, ref := range l.spec.TLS.CertificateRefs {
-		cert, v := c.readCertificate(l.gateway.object.Namespace, ref)
+		kind, object := l.owner()
+		cert, v := c.readCertificate(kind, object.GetNamespace(), ref)
 		if !v.ok {
 			l.resolved = v
 			continue
@@ -129,14 +149,15 @@ func (c *compiler) readCertificates(l *listener) {
 	}
 }
 
-func (c *compiler) readCertificate(namespace string, ref gatewayv1.SecretObjectReference) (*tls.Certificate, verdict) {
+// readCertificate reads a Secret that an object of a kind and namespace refers to.
+func (c *compiler) readCertificate(kind, namespace string, ref gatewayv1.SecretObjectReference) (*tls.Certificate, verdict) {
 	if text(ref.Group, "") != "" || text(ref.Kind, "Secret") != "Secret" {
 		return nil, bad(gatewayv1.ListenerReasonInvalidCertificateRef, fmt.Sprintf("a certificate can't be read from a %s", text(ref.Kind, "Secret")))
 	}
 	from := text(ref.Namespace, namespace)
-	if from != namespace && !c.granted("Gateway", namespace, "Secret", from, string(ref.Name)) {
+	if from != namespace && !c.granted(kind, namespace, "Secret", from, string(ref.Name)) {
 		return nil, bad(gatewayv1.ListenerReasonRefNotPermitted, fmt.Sprintf(
-			"no ReferenceGrant of namespace %s lets Gateways of namespace %s use secret %s", from, namespace, ref.Name))
+			"no ReferenceGrant of namespace %s lets a %s of namespace %s use secret %s", from, kind, namespace, ref.Name))
 	}
 	cert, err := c.certificate(from, string(ref.Name))
 	if err != nil {
@@ -169,14 +190,20 @@ func (c *compiler) allows(l *listener, r *route) bool {
 	if a := l.spec.AllowedRoutes; a != nil && a.Namespaces != nil && a.Namespaces.From != nil {
 		from, selector = *a.Namespaces.From, a.Namespaces.Selector
 	}
+	_, owner := l.owner()
+	return c.isFrom(from, selector, r.object.GetNamespace(), owner.GetNamespace())
+}
+
+// isFrom reports whether a namespace is among those that an object of namespace home takes something from.
+func (c *compiler) isFrom(from gatewayv1.FromNamespaces, selector *metav1.LabelSelector, namespace, home string) bool {
 	switch from {
 	case gatewayv1.NamespacesFromAll:
 		return true
 	case gatewayv1.NamespacesFromSame:
-		return r.object.GetNamespace() == l.gateway.object.Namespace
+		return namespace == home
 	case gatewayv1.NamespacesFromSelector:
 		s, err := metav1.LabelSelectorAsSelector(selector)
-		return err == nil && s.Matches(labels.Set(c.labels(r.object.GetNamespace())))
+		return err == nil && s.Matches(labels.Set(c.labels(namespace)))
 	}
 	return false
 }

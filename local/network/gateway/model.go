@@ -31,6 +31,8 @@ type Services interface {
 	ingress.Services
 	// AppProtocol is what a Service says that a port of it speaks; "" for nothing.
 	AppProtocol(key relayproto.Key, port uint16) string
+	// PortName is a port's name; "" when it has none.
+	PortName(key relayproto.Key, port uint16) string
 }
 
 // objects is what there is to compile. Gateways are those of our classes.
@@ -38,6 +40,9 @@ type objects struct {
 	gateways   []*gatewayv1.Gateway
 	httpRoutes []*gatewayv1.HTTPRoute
 	grpcRoutes []*gatewayv1.GRPCRoute
+	tlsRoutes  []*gatewayv1.TLSRoute
+	sets       []*gatewayv1.ListenerSet
+	policies   []*gatewayv1.BackendTLSPolicy
 	grants     []*gatewayv1.ReferenceGrant
 }
 
@@ -48,6 +53,8 @@ type surroundings struct {
 	labels func(namespace string) map[string]string
 	// certificate reads a Secret.
 	certificate func(namespace, name string) (*tls.Certificate, error)
+	// authorities reads the certificates of authorities, in PEM, from a ConfigMap.
+	authorities func(namespace, name string) (string, error)
 	// address is a Gateway's own; zero for none.
 	address func(gw *gatewayv1.Gateway) netip.Addr
 }
@@ -55,47 +62,84 @@ type surroundings struct {
 // compiled is what follows from objects.
 type compiled struct {
 	gateways []*gateway
+	sets     []*listenerSet
 	routes   []*route
+	policies []*policy
 }
 
 // A gateway is one Gateway, compiled.
 type gateway struct {
 	object    *gatewayv1.Gateway
 	own       netip.Addr
-	shared    string   // how the addresses that all Gateways share are called in its status
+	shared    string      // how the addresses that all Gateways share are called in its status
+	trouble   *verdict    // why it is not accepted at all
+	unusable  string      // an address that it asks for and can't have
+	listeners []*listener // its own, then those of its ListenerSets
+	identity  *identity   // what it shows to backends
+}
+
+// A listenerSet is one ListenerSet of a Gateway, compiled.
+type listenerSet struct {
+	object    *gatewayv1.ListenerSet
+	gateway   *gateway
 	trouble   *verdict // why it is not accepted at all
-	unusable  string   // an address that it asks for and can't have
 	listeners []*listener
 }
 
-// A listener is one of a Gateway's, compiled.
+// A listener is one of a Gateway's or a ListenerSet's, compiled.
 type listener struct {
-	gateway  *gateway
-	spec     *gatewayv1.Listener
-	host     string
-	kinds    []gatewayv1.RouteGroupKind
-	accepted verdict
-	conflict verdict
-	resolved verdict
-	certs    map[string]*tls.Certificate
-	routes   []*httpproxy.Route
-	attached map[any]bool // by route object
+	gateway   *gateway
+	set       *listenerSet // nil for the Gateway's own
+	spec      *gatewayv1.Listener
+	host      string
+	kinds     []gatewayv1.RouteGroupKind
+	accepted  verdict
+	conflict  verdict
+	resolved  verdict
+	certs     map[string]*tls.Certificate
+	clients   *clients
+	routes    []*httpproxy.Route
+	attached  map[any]bool // by route object
+	displaced *listener    // who has its place on the shared addresses, for something else
 }
 
-func (l *listener) secure() bool { return l.spec.Protocol == gatewayv1.HTTPSProtocolType }
+// owner is the object that a listener is written in.
+func (l *listener) owner() (kind string, object metav1.Object) {
+	if l.set != nil {
+		return "ListenerSet", l.set.object
+	}
+	return "Gateway", l.gateway.object
+}
+
+func (l *listener) secure() bool {
+	return l.spec.Protocol == gatewayv1.HTTPSProtocolType || l.stream()
+}
+
+// stream reports whether connections are carried as they are, and not read as HTTP.
+func (l *listener) stream() bool { return l.spec.Protocol == gatewayv1.TLSProtocolType }
+
+// terminates reports whether TLS ends here.
+func (l *listener) terminates() bool {
+	return l.secure() && (l.spec.TLS == nil || text(l.spec.TLS.Mode, "") != string(gatewayv1.TLSModePassthrough))
+}
 
 // served reports whether requests are taken.
 func (l *listener) served() bool {
-	return l.gateway.trouble == nil && l.gateway.unusable == "" && l.accepted.ok && (!l.secure() || len(l.certs) > 0) && len(l.kinds) > 0
+	return l.gateway.trouble == nil && l.gateway.unusable == "" && l.accepted.ok && (!l.terminates() || len(l.certs) > 0) && len(l.kinds) > 0
 }
 
 func (l *listener) offer() ingress.Listener {
-	return ingress.Listener{
-		Port: uint16(l.spec.Port), Own: l.gateway.own, Secure: l.secure(), Routes: l.routes, Hosts: []string{l.host}, Certificates: l.certs,
+	o := ingress.Listener{
+		Port: uint16(l.spec.Port), Own: l.gateway.own, Alone: l.displaced != nil, Secure: l.secure(), Routes: l.routes, Host: l.host,
+		Stream: l.stream(), Terminate: l.terminates(), Certificates: l.certs,
 	}
+	if l.clients != nil {
+		o.Clients = &l.clients.Clients
+	}
+	return o
 }
 
-// A route is an HTTPRoute or GRPCRoute, compiled.
+// A route is an HTTPRoute, GRPCRoute or TLSRoute, compiled.
 type route struct {
 	object  metav1.Object
 	kind    gatewayv1.Kind

@@ -9,6 +9,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"skiff.local/skiff/local/network/ingress"
 )
 
 // publish writes the status of every object that has another one.
@@ -20,12 +22,29 @@ func (c *Controller) publish(ctx context.Context, all *compiled) {
 			c.write(ctx, classes, class, now, class.Status, now.Status)
 		}
 	}
-	at := func(l *listener) (uint16, bool, string) { return c.cfg.Proxy.Served(l.offer()) }
+	at := func(l *listener) ingress.Serving { return c.cfg.Proxy.Served(l.offer()) }
 	answers := answersOf(all, at)
 	c.answers.Store(&answers)
+	attached := map[*gateway]int32{}
+	for _, set := range all.sets {
+		now := set.object.DeepCopy()
+		now.Status = set.status(at)
+		c.write(ctx, sets, set.object, now, set.object.Status, now.Status)
+		if set.accepted().ok {
+			attached[set.gateway]++
+		}
+	}
+	for _, p := range all.policies {
+		now := p.object.DeepCopy()
+		now.Status = policyStatus(p)
+		c.write(ctx, policies, p.object, now, p.object.Status, now.Status)
+	}
 	for _, g := range all.gateways {
 		now := g.object.DeepCopy()
 		now.Status = gatewayStatus(g, at)
+		if n := attached[g]; n > 0 || c.api.watches[sets] != nil {
+			now.Status.AttachedListenerSets = &n
+		}
 		c.write(ctx, gateways, g.object, now, g.object.Status, now.Status)
 	}
 	for _, r := range all.routes {
@@ -39,6 +58,10 @@ func (c *Controller) publish(ctx context.Context, all *compiled) {
 			now := o.DeepCopy()
 			now.Status.RouteStatus = status
 			c.write(ctx, grpcRoutes, o, now, o.Status.RouteStatus, status)
+		case *gatewayv1.TLSRoute:
+			now := o.DeepCopy()
+			now.Status.RouteStatus = status
+			c.write(ctx, tlsRoutes, o, now, o.Status.RouteStatus, status)
 		}
 	}
 }

@@ -17,9 +17,10 @@ import (
 type rules struct {
 	templates   []httpproxy.Route
 	resolved    verdict
-	count       int      // of rules
-	dropped     int      // of them, those that ask for what is not served
-	unsupported []string // what that is
+	count       int       // of rules
+	dropped     int       // of them, those that ask for what is not served
+	unsupported []string  // what that is
+	policies    []*policy // of backends
 }
 
 // at are the rules on a host.
@@ -126,6 +127,8 @@ func (c *compiler) backends(t *httpproxy.Route, kind gatewayv1.Kind, namespace s
 		found, v := c.backend(kind, namespace, b.ref.BackendObjectReference)
 		if !v.ok {
 			out.resolved, s.Unavailable = v, v.message
+		} else if kind != kindTLS {
+			found, s.Unavailable = c.secure(found, out)
 		}
 		if s.Weight > 0 {
 			total += s.Weight

@@ -8,19 +8,24 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"skiff.local/skiff/local/network/ingress"
 )
 
 // supported are the features of the Gateway API's conformance suite that work here, in order.
 var supported = []gatewayv1.FeatureName{
-	"GRPCRoute", "GRPCRouteNamedRouteRule", "Gateway", "GatewayAddressEmpty", "GatewayHTTPListenerIsolation", "GatewayPort8080",
-	"GatewayStaticAddresses",
+	"BackendTLSPolicy", "BackendTLSPolicySANValidation",
+	"GRPCRoute", "GRPCRouteNamedRouteRule", "Gateway", "GatewayAddressEmpty", "GatewayBackendClientCertificate",
+	"GatewayFrontendClientCertificateValidation", "GatewayFrontendClientCertificateValidationInsecureFallback",
+	"GatewayHTTPListenerIsolation", "GatewayHTTPSListenerDetectMisdirectedRequests", "GatewayPort8080", "GatewayStaticAddresses",
 	"HTTPRoute", "HTTPRoute303RedirectStatusCode", "HTTPRoute307RedirectStatusCode", "HTTPRoute308RedirectStatusCode",
 	"HTTPRouteBackendProtocolH2C", "HTTPRouteBackendProtocolWebSocket", "HTTPRouteBackendRequestHeaderModification",
 	"HTTPRouteBackendTimeout", "HTTPRouteCORS", "HTTPRouteDestinationPortMatching", "HTTPRouteHostRewrite",
 	"HTTPRouteMethodMatching", "HTTPRouteNamedRouteRule", "HTTPRouteParentRefPort", "HTTPRoutePathRedirect",
 	"HTTPRoutePathRewrite", "HTTPRoutePortRedirect", "HTTPRouteQueryParamMatching", "HTTPRouteRequestMirror",
 	"HTTPRouteRequestMultipleMirrors", "HTTPRouteRequestPercentageMirror", "HTTPRouteRequestTimeout",
-	"HTTPRouteResponseHeaderModification", "HTTPRouteSchemeRedirect", "ReferenceGrant",
+	"HTTPRouteResponseHeaderModification", "HTTPRouteSchemeRedirect", "ListenerSet", "ReferenceGrant",
+	"TLSRoute", "TLSRouteModeMixed", "TLSRouteModeTerminate",
 }
 
 // condition writes a condition down, with the time of its last change as it was.
@@ -50,7 +55,21 @@ func classStatus(class *gatewayv1.GatewayClass) gatewayv1.GatewayClassStatus {
 }
 
 // served says how the proxy serves a listener.
-type served func(l *listener) (shared uint16, own bool, problem string)
+type served func(l *listener) ingress.Serving
+
+// listenerStatus is what to say about a listener. before is what was said.
+func listenerStatus(l *listener, before []metav1.Condition, v verdict) gatewayv1.ListenerStatus {
+	s := gatewayv1.ListenerStatus{
+		Name: l.spec.Name, SupportedKinds: l.kinds, AttachedRoutes: int32(len(l.attached)), Conditions: slices.Clone(before),
+	}
+	_, owner := l.owner()
+	generation := owner.GetGeneration()
+	condition(&s.Conditions, generation, string(gatewayv1.ListenerConditionAccepted), l.accepted)
+	condition(&s.Conditions, generation, string(gatewayv1.ListenerConditionConflicted), l.conflict)
+	condition(&s.Conditions, generation, string(gatewayv1.ListenerConditionResolvedRefs), l.resolved)
+	condition(&s.Conditions, generation, string(gatewayv1.ListenerConditionProgrammed), v)
+	return s
+}
 
 // gatewayStatus is what to say about a Gateway.
 func gatewayStatus(g *gateway, at served) gatewayv1.GatewayStatus {
@@ -58,30 +77,30 @@ func gatewayStatus(g *gateway, at served) gatewayv1.GatewayStatus {
 	s := *g.object.Status.DeepCopy()
 	before := s.Listeners
 	s.Listeners = nil
-	valid, programmed, reachable, own := 0, 0, false, g.own.IsValid()
+	valid, listeners, programmed, reachable, own := 0, 0, 0, false, g.own.IsValid()
 	var notes []string
 	for _, l := range g.listeners {
-		ls := gatewayv1.ListenerStatus{Name: l.spec.Name, SupportedKinds: l.kinds, AttachedRoutes: int32(len(l.attached))}
-		if i := slices.IndexFunc(before, func(b gatewayv1.ListenerStatus) bool { return b.Name == l.spec.Name }); i >= 0 {
-			ls.Conditions = before[i].Conditions
-		}
 		v, port, alone := l.programmed(at)
-		if l.accepted.ok {
-			valid++
-		}
 		if v.ok {
 			programmed++
 			reachable = reachable || port != 0
 			own = own && alone
 		}
+		if l.set != nil {
+			continue
+		}
+		listeners++
+		if l.accepted.ok {
+			valid++
+		}
 		if v.message != "" {
 			notes = append(notes, fmt.Sprintf("listener %s: %s", l.spec.Name, v.message))
 		}
-		condition(&ls.Conditions, generation, string(gatewayv1.ListenerConditionAccepted), l.accepted)
-		condition(&ls.Conditions, generation, string(gatewayv1.ListenerConditionConflicted), l.conflict)
-		condition(&ls.Conditions, generation, string(gatewayv1.ListenerConditionResolvedRefs), l.resolved)
-		condition(&ls.Conditions, generation, string(gatewayv1.ListenerConditionProgrammed), v)
-		s.Listeners = append(s.Listeners, ls)
+		var conditions []metav1.Condition
+		if i := slices.IndexFunc(before, func(b gatewayv1.ListenerStatus) bool { return b.Name == l.spec.Name }); i >= 0 {
+			conditions = before[i].Conditions
+		}
+		s.Listeners = append(s.Listeners, listenerStatus(l, conditions, v))
 	}
 	accepted, done := good(gatewayv1.GatewayReasonAccepted), good(gatewayv1.GatewayReasonProgrammed)
 	switch {
@@ -89,7 +108,7 @@ func gatewayStatus(g *gateway, at served) gatewayv1.GatewayStatus {
 		accepted = *g.trouble
 	case valid == 0:
 		accepted = bad(gatewayv1.GatewayReasonListenersNotValid, "none of its listeners can be served")
-	case valid < len(g.listeners):
+	case valid < listeners:
 		accepted = verdict{ok: true, reason: string(gatewayv1.GatewayReasonListenersNotValid), message: "some of its listeners can't be served"}
 	}
 	if programmed == 0 {
@@ -104,6 +123,17 @@ func gatewayStatus(g *gateway, at served) gatewayv1.GatewayStatus {
 	}
 	condition(&s.Conditions, generation, string(gatewayv1.GatewayConditionAccepted), accepted)
 	condition(&s.Conditions, generation, string(gatewayv1.GatewayConditionProgrammed), done)
+	if g.identity != nil {
+		condition(&s.Conditions, generation, string(gatewayv1.GatewayConditionResolvedRefs), g.identity.resolved)
+	} else {
+		meta.RemoveStatusCondition(&s.Conditions, string(gatewayv1.GatewayConditionResolvedRefs))
+	}
+	if insecure(g.object) {
+		condition(&s.Conditions, generation, string(gatewayv1.GatewayConditionInsecureFrontendValidationMode),
+			good(gatewayv1.GatewayReasonConfigurationChanged))
+	} else {
+		meta.RemoveStatusCondition(&s.Conditions, string(gatewayv1.GatewayConditionInsecureFrontendValidationMode))
+	}
 	s.Addresses = nil
 	if own && programmed > 0 {
 		kind := gatewayv1.IPAddressType
@@ -126,22 +156,29 @@ func (l *listener) programmed(at served) (v verdict, port uint16, own bool) {
 		return bad(gatewayv1.ListenerReasonInvalid, l.gateway.trouble.message), 0, false
 	case l.gateway.unusable != "":
 		return bad(gatewayv1.ListenerReasonPending, "the Gateway's address can't be had"), 0, false
+	case l.conflict.ok:
+		return bad(l.conflict.reason, l.conflict.message), 0, false
 	case !l.accepted.ok:
 		return bad(gatewayv1.ListenerReasonInvalid, l.accepted.message), 0, false
 	case !l.served():
 		return bad(gatewayv1.ListenerReasonInvalid, l.resolved.message), 0, false
 	}
-	port, own, problem := at(l)
+	is := at(l)
+	if d := l.displaced; d != nil {
+		is.Problem = fmt.Sprintf("the older gateway %s/%s has port %d for something else", d.gateway.object.Namespace, d.gateway.object.Name, l.spec.Port)
+	}
 	switch {
-	case port == 0 && !own:
-		return bad(gatewayv1.ListenerReasonPending, "the port is not open: "+problem), 0, false
-	case port == 0:
-		v.message = "on localhost the port is not open: " + problem
-	case port != uint16(l.spec.Port):
-		v.message = fmt.Sprintf("on localhost it answers on port %d: %s", port, problem)
+	case is.Pending:
+		return bad(gatewayv1.ListenerReasonPending, "the port is being opened"), 0, false
+	case is.Shared == 0 && !is.Own:
+		return bad(gatewayv1.ListenerReasonPending, "the port is not open: "+is.Problem), 0, false
+	case is.Shared == 0:
+		v.message = "on localhost the port is not open: " + is.Problem
+	case is.Shared != uint16(l.spec.Port):
+		v.message = fmt.Sprintf("on localhost it answers on port %d: %s", is.Shared, is.Problem)
 	}
 	v.ok, v.reason = true, string(gatewayv1.ListenerReasonProgrammed)
-	return v, port, own
+	return v, is.Shared, is.Own
 }
 
 // routeStatus is what to say about a route, beside what other controllers do.
@@ -165,10 +202,11 @@ func routeStatus(r *route) gatewayv1.RouteStatus {
 		}
 		condition(&ps.Conditions, generation, string(gatewayv1.RouteConditionAccepted), p.accepted)
 		condition(&ps.Conditions, generation, string(gatewayv1.RouteConditionResolvedRefs), p.resolved)
-		meta.RemoveStatusCondition(&ps.Conditions, string(gatewayv1.RouteConditionPartiallyInvalid))
 		if p.partial != "" {
 			condition(&ps.Conditions, generation, string(gatewayv1.RouteConditionPartiallyInvalid),
 				verdict{ok: true, reason: string(gatewayv1.RouteReasonUnsupportedValue), message: p.partial})
+		} else {
+			meta.RemoveStatusCondition(&ps.Conditions, string(gatewayv1.RouteConditionPartiallyInvalid))
 		}
 		s.Parents = append(s.Parents, ps)
 	}

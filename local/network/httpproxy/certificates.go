@@ -10,41 +10,28 @@ import (
 
 // Certificates are what a port shows, by host pattern; "" for any host. They are immutable once they are served.
 type Certificates struct {
-	byHost    map[string]*tls.Certificate
+	byHost    byHost[*tls.Certificate]
 	authority *authority.Authority
 }
 
 // NewCertificates returns none but those that an authority signs; it may be nil.
 func NewCertificates(a *authority.Authority) *Certificates {
-	return &Certificates{byHost: map[string]*tls.Certificate{}, authority: a}
+	return &Certificates{byHost: byHost[*tls.Certificate]{}, authority: a}
 }
 
-// Add keeps what is already there.
+// Add keeps what is already there. No certificate stands for one that the authority signs.
 func (c *Certificates) Add(host string, cert *tls.Certificate) {
-	if host = strings.ToLower(host); c.byHost[host] == nil {
+	if host = strings.ToLower(host); cert != nil && c.byHost[host] == nil {
 		c.byHost[host] = cert
 	}
 }
 
 // find is the certificate for a name that a client asks for: the authority signs for those that have none.
 func (c *Certificates) find(name string) (*tls.Certificate, error) {
+	if cert, ok := c.byHost.find(name); ok {
+		return cert, nil
+	}
 	host := strings.ToLower(strings.TrimSuffix(name, "."))
-	if cert := c.byHost[host]; cert != nil {
-		return cert, nil
-	}
-	for rest := host; ; {
-		dot := strings.IndexByte(rest, '.')
-		if dot < 0 {
-			break
-		}
-		if cert := c.byHost["*"+rest[dot:]]; cert != nil {
-			return cert, nil
-		}
-		rest = rest[dot+1:]
-	}
-	if cert := c.byHost[""]; cert != nil {
-		return cert, nil
-	}
 	if c.authority == nil {
 		return nil, errors.New("no certificate for " + host)
 	}

@@ -21,8 +21,11 @@ type door struct {
 	secure    bool
 	table     atomic.Pointer[Table]
 	certs     atomic.Pointer[Certificates]
+	names     atomic.Pointer[names]
 	listeners []net.Listener
 	http      *http.Server
+	open      context.Context // ends when connections must
+	end       context.CancelFunc
 }
 
 func (s *Server) open(at Place, port uint16, o Offer) (*door, error) {
@@ -34,7 +37,8 @@ func (s *Server) open(at Place, port uint16, o Offer) (*door, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &door{server: s, own: at.Own, port: port, secure: o.Secure, listeners: listeners}
+	d := &door{server: s, own: at.Own, port: port, secure: o.Secure}
+	d.open, d.end = context.WithCancel(context.Background())
 	d.set(o)
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
@@ -44,10 +48,17 @@ func (s *Server) open(at Place, port uint16, o Offer) (*door, error) {
 	d.http = &http.Server{
 		Handler: d, Protocols: protocols,
 		ReadHeaderTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute,
-		TLSConfig: &tls.Config{GetCertificate: d.certificate},
-		ErrorLog:  slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+	if o.Secure {
+		d.http.TLSConfig = d.tlsConfig()
+		d.http.TLSConfig.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) { return d.names.Load().config(hello) }
 	}
 	for _, l := range listeners {
+		if o.Secure {
+			l = newGate(l, d)
+		}
+		d.listeners = append(d.listeners, l)
 		go d.serve(l)
 	}
 	return d, nil
@@ -75,6 +86,11 @@ func listenAll(addrs []netip.Addr, port uint16) ([]net.Listener, error) {
 func (d *door) set(o Offer) {
 	d.table.Store(o.Table)
 	d.certs.Store(o.Certificates)
+	d.names.Store(d.newNames(o.Names))
+}
+
+func (d *door) tlsConfig() *tls.Config {
+	return &tls.Config{GetCertificate: d.certificate, NextProtos: []string{"h2", "http/1.1"}}
 }
 
 // ServeHTTP implements http.Handler.
@@ -106,6 +122,7 @@ func (d *door) shut() {
 		l.Close()
 	}
 	go func() {
+		defer d.end()
 		ctx, cancel := context.WithTimeout(context.Background(), drainTime)
 		defer cancel()
 		if d.http.Shutdown(ctx) != nil {

@@ -3,7 +3,6 @@ package httpproxy
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -37,6 +36,7 @@ type poolKey struct {
 	service  relayproto.Key
 	addr     netip.AddrPort
 	protocol Protocol
+	tls      string // the BackendTLS's ID
 }
 
 func newPool(dial Dial, backends func(relayproto.Key, uint16) []netip.AddrPort) *pool {
@@ -67,7 +67,7 @@ func (p *pool) close() {
 // dialTimeout bounds one attempt; an endpoint that lives answers within a millisecond.
 const dialTimeout = 1500 * time.Millisecond
 
-func (p *pool) transport(key poolKey) *http.Transport {
+func (p *pool) transport(key poolKey, secure *BackendTLS) *http.Transport {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if t := p.transports[key]; t != nil {
@@ -75,9 +75,7 @@ func (p *pool) transport(key poolKey) *http.Transport {
 	}
 	t := &http.Transport{
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			ctx, cancel := context.WithTimeout(ctx, dialTimeout)
-			defer cancel()
-			conn, err := p.dial(ctx, network, key.addr)
+			conn, err := p.dialBounded(ctx, network, key.addr)
 			if err != nil {
 				return nil, &dialError{err}
 			}
@@ -99,11 +97,34 @@ func (p *pool) transport(key poolKey) *http.Transport {
 		t.Protocols.SetHTTP1(true)
 	}
 	if key.protocol == HTTPS || key.protocol == GRPCS {
-		// As nginx does by default: a certificate inside the cluster is nobody's to verify.
-		t.TLSClientConfig = &tls.Config{InsecureSkipVerify: true}
+		t.TLSClientConfig = secure.config()
 	}
 	p.transports[key] = t
 	return t
+}
+
+func (p *pool) dialBounded(ctx context.Context, network string, addr netip.AddrPort) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	return p.dial(ctx, network, addr)
+}
+
+// connect connects to one of a backend's endpoints.
+func (p *pool) connect(ctx context.Context, b *Backend) (net.Conn, error) {
+	var tried []netip.AddrPort
+	failed := errNoEndpoints
+	for {
+		addr, ok := p.pick(b, netip.AddrPort{}, tried)
+		if !ok {
+			return nil, failed
+		}
+		tried = append(tried, addr)
+		conn, err := p.dialBounded(ctx, "tcp", addr)
+		if err == nil {
+			return conn, nil
+		}
+		failed = fmt.Errorf("endpoint %s: %w", addr, err)
+	}
 }
 
 // dialError is a connection that could not be made: nothing was sent, whatever the request.
@@ -132,15 +153,24 @@ func (p *pool) roundTrip(req *http.Request, b *Backend, prefer netip.AddrPort, t
 		}
 		tried = append(tried, addr)
 		protocol := b.Protocol
-		if protocol == HTTP && isGRPC(req) {
-			protocol = GRPC
+		if isGRPC(req) {
+			switch protocol {
+			case HTTP:
+				protocol = GRPC
+			case HTTPS:
+				protocol = GRPCS
+			}
+		}
+		key := poolKey{service: b.Service, addr: addr, protocol: protocol}
+		if b.TLS != nil {
+			key.tls = b.TLS.ID
 		}
 		req.URL.Scheme = "http"
 		if protocol == HTTPS || protocol == GRPCS {
 			req.URL.Scheme = "https"
 		}
 		req.URL.Host = addr.String()
-		res, err := bounded(p.transport(poolKey{b.Service, addr, protocol}), req, timeout)
+		res, err := bounded(p.transport(key, b.TLS), req, timeout)
 		if err == nil {
 			return res, addr, nil
 		}

@@ -68,6 +68,10 @@ func (x *proxy) serve(d *door, w http.ResponseWriter, req *http.Request) {
 	decision := &routing{in: req}
 	defer func() { x.log.write(req, out, decision, begin) }()
 	host := hostOf(req.Host)
+	if req.TLS != nil && d.names.Load().misdirected(req.TLS, host) {
+		problem(out, req, http.StatusMisdirectedRequest, fmt.Sprintf("the connection is for %q, requests for %q need one of their own", req.TLS.ServerName, host))
+		return
+	}
 	table := d.table.Load()
 	r := table.Find(host, req)
 	if r == nil {

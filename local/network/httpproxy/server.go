@@ -86,6 +86,8 @@ type Offer struct {
 	Secure       bool
 	Table        *Table
 	Certificates *Certificates // when Secure
+	// Names, when Secure, are by host pattern; "" for any host.
+	Names map[string]*Name
 }
 
 // A Server keeps a port open for every offer.

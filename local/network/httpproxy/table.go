@@ -76,6 +76,7 @@ type Backend struct {
 	Service  relayproto.Key
 	Port     uint16
 	Protocol Protocol
+	TLS      *BackendTLS // when the protocol has it; nil trusts any endpoint
 }
 
 // Protocol is what is spoken to endpoints.

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"crypto/tls"
 	"net/netip"
+	"slices"
+	"strings"
 
 	networkingv1 "k8s.io/api/networking/v1"
 
@@ -15,10 +17,16 @@ import (
 type Listener struct {
 	Port   uint16
 	Own    netip.Addr // zero for none
+	Alone  bool       // on its own address only
 	Secure bool
 	Routes []*httpproxy.Route
-	// Hosts are those that it is responsible for although no Route may have them.
-	Hosts []string
+	// Host is what it is responsible for although no Route may have it, as a pattern; "" for all hosts.
+	Host string
+	// Stream, when Secure, gives connections to the backends of Routes, by their hosts, instead of reading HTTP; Terminate
+	// ends TLS here for them.
+	Stream, Terminate bool
+	// Clients, when Secure, are who may connect; nil for all.
+	Clients *httpproxy.Clients
 	// Certificates are by host pattern, "" for any host.
 	Certificates map[string]*tls.Certificate
 }
@@ -32,34 +40,85 @@ func (c *Controller) Serve(list []Listener) {
 	c.poke()
 }
 
-// Served reports which port serves a Listener's on the shared addresses, and whether its own address does; and if it is
-// not everywhere the port that was asked for, why.
-func (c *Controller) Served(l Listener) (shared uint16, own bool, problem string) {
-	shared, problem = c.server.At(httpproxy.Place{Port: l.Port})
-	if !l.Own.IsValid() {
-		return shared, false, problem
+// A Serving is where a Listener is served.
+type Serving struct {
+	Shared  uint16 // the port of the shared addresses; 0 for none
+	Own     bool   // on its own address
+	Problem string // why it is not everywhere at the port that was asked for
+	Pending bool   // it is not known everywhere yet
+}
+
+// Served reports where a Listener is served.
+func (c *Controller) Served(l Listener) Serving {
+	var s Serving
+	at := func(p httpproxy.Place) uint16 {
+		port, problem := c.server.At(p)
+		s.Pending = s.Pending || port == 0 && problem == ""
+		s.Problem = cmp.Or(s.Problem, problem)
+		return port
 	}
-	at, trouble := c.server.At(httpproxy.Place{Own: l.Own, Port: l.Port})
-	return shared, at == l.Port, cmp.Or(problem, trouble)
+	if !l.Alone {
+		s.Shared = at(httpproxy.Place{Port: l.Port})
+	}
+	if l.Own.IsValid() {
+		s.Own = at(httpproxy.Place{Own: l.Own, Port: l.Port}) == l.Port
+	}
+	return s
 }
 
 // contents gathers what belongs on one port.
 type contents struct {
 	secure   bool
+	http     bool // somebody wants HTTP served
 	routes   []*httpproxy.Route
 	fallback *httpproxy.Route
 	hosts    []string
 	certs    *httpproxy.Certificates
+	names    map[string]*httpproxy.Name
+}
+
+func (c *Controller) newContents(secure bool) *contents {
+	return &contents{secure: secure, certs: httpproxy.NewCertificates(c.cfg.Authority), names: map[string]*httpproxy.Name{}}
 }
 
 func (x *contents) offer() httpproxy.Offer {
-	return httpproxy.Offer{Secure: x.secure, Table: httpproxy.BuildTable(x.routes, x.fallback, x.hosts...), Certificates: x.certs}
+	if x.secure && !x.http {
+		x.name("", &httpproxy.Name{Stream: &httpproxy.Stream{}})
+	}
+	return httpproxy.Offer{Secure: x.secure, Table: httpproxy.BuildTable(x.routes, x.fallback, x.hosts...), Certificates: x.certs, Names: x.names}
+}
+
+// name keeps what is already there.
+func (x *contents) name(host string, n *httpproxy.Name) {
+	if host = strings.ToLower(host); x.names[host] == nil {
+		x.names[host] = n
+	}
+}
+
+// ingresses adds what all Ingresses have.
+func (x *contents) ingresses(routes []*httpproxy.Route, fallback *httpproxy.Route) {
+	x.http, x.routes, x.fallback = true, slices.Clip(routes), fallback // two ports add to them
+	for _, r := range routes {
+		if r.Host != "" {
+			x.name(r.Host, &httpproxy.Name{})
+		}
+	}
 }
 
 func (x *contents) add(l *Listener) {
-	x.routes, x.hosts = append(x.routes, l.Routes...), append(x.hosts, l.Hosts...)
 	for host, cert := range l.Certificates {
 		x.certs.Add(host, cert)
+	}
+	if !l.Stream {
+		x.http, x.routes, x.hosts = true, append(x.routes, l.Routes...), append(x.hosts, l.Host)
+		x.name(l.Host, &httpproxy.Name{Owner: "listener " + l.Host, Clients: l.Clients})
+		return
+	}
+	for _, r := range l.Routes {
+		x.name(r.Host, &httpproxy.Name{Owner: r.Owner, Stream: &httpproxy.Stream{Route: r, Terminate: l.Terminate}})
+	}
+	if l.Host != "" {
+		x.name(l.Host, &httpproxy.Name{Owner: "listener " + l.Host, Stream: &httpproxy.Stream{}})
 	}
 }
 
@@ -67,25 +126,33 @@ func (x *contents) add(l *Listener) {
 func (c *Controller) offers(ours []*networkingv1.Ingress, routes []*httpproxy.Route, fallback *httpproxy.Route, certs *httpproxy.Certificates) map[httpproxy.Place]httpproxy.Offer {
 	at := map[httpproxy.Place]*contents{}
 	if len(ours) > 0 {
-		at[httpproxy.Place{Port: httpproxy.HTTPPort}] = &contents{routes: routes, fallback: fallback, certs: certs}
-		at[httpproxy.Place{Port: httpproxy.HTTPSPort}] = &contents{secure: true, routes: routes, fallback: fallback, certs: certs}
+		for port, secure := range map[uint16]bool{httpproxy.HTTPPort: false, httpproxy.HTTPSPort: true} {
+			x := c.newContents(secure)
+			x.certs = certs
+			x.ingresses(routes, fallback)
+			at[httpproxy.Place{Port: port}] = x
+		}
 	}
 	c.mu.Lock()
 	list := c.listeners
 	c.mu.Unlock()
 	for i := range list {
 		l := &list[i]
-		for _, p := range []httpproxy.Place{{Port: l.Port}, {Own: l.Own, Port: l.Port}} {
+		var places []httpproxy.Place
+		if !l.Alone {
+			places = append(places, httpproxy.Place{Port: l.Port})
+		}
+		if l.Own.IsValid() {
+			places = append(places, httpproxy.Place{Own: l.Own, Port: l.Port})
+		}
+		for _, p := range places {
 			x := at[p]
 			if x == nil {
-				x = &contents{secure: l.Secure, certs: httpproxy.NewCertificates(c.cfg.Authority)}
+				x = c.newContents(l.Secure)
 				at[p] = x
 			}
 			if x.secure == l.Secure {
 				x.add(l)
-			}
-			if !l.Own.IsValid() {
-				break
 			}
 		}
 	}

@@ -1,0 +1,400 @@
+package gateway
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"math/big"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+	"sigs.k8s.io/yaml"
+
+	"skiff.local/skiff/local/network/ingress"
+)
+
+// compileManifests compiles objects that were created in the order that they are written in. In namespace default there is
+// a Secret cert, and ConfigMaps ca and other with one authority each.
+func compileManifests(t *testing.T, manifests string) *compiled {
+	t.Helper()
+	var o objects
+	for i, text := range strings.Split(manifests, "\n---\n") {
+		var head metav1.TypeMeta
+		if err := yaml.Unmarshal([]byte(text), &head); err != nil {
+			t.Fatalf("%v in %s", err, text)
+		}
+		read := func(into metav1.Object) {
+			if err := yaml.UnmarshalStrict([]byte(text), into); err != nil {
+				t.Fatalf("%v in %s", err, text)
+			}
+			into.SetCreationTimestamp(metav1.NewTime(time.Unix(int64(i), 0)))
+			if into.GetNamespace() == "" {
+				into.SetNamespace("default")
+			}
+		}
+		switch head.Kind {
+		case "Gateway":
+			o.gateways = append(o.gateways, &gatewayv1.Gateway{})
+			read(o.gateways[len(o.gateways)-1])
+		case "HTTPRoute":
+			o.httpRoutes = append(o.httpRoutes, &gatewayv1.HTTPRoute{})
+			read(o.httpRoutes[len(o.httpRoutes)-1])
+		case "TLSRoute":
+			o.tlsRoutes = append(o.tlsRoutes, &gatewayv1.TLSRoute{})
+			read(o.tlsRoutes[len(o.tlsRoutes)-1])
+		case "ListenerSet":
+			o.sets = append(o.sets, &gatewayv1.ListenerSet{})
+			read(o.sets[len(o.sets)-1])
+		case "BackendTLSPolicy":
+			o.policies = append(o.policies, &gatewayv1.BackendTLSPolicy{})
+			read(o.policies[len(o.policies)-1])
+		default:
+			t.Fatalf("what is a %q?", head.Kind)
+		}
+	}
+	cert, authority := aCertificate(t)
+	return compile(o, surroundings{
+		services: town{}, labels: func(string) map[string]string { return nil },
+		certificate: func(namespace, name string) (*tls.Certificate, error) {
+			if namespace != "default" || name != "cert" {
+				return nil, errors.New("it does not exist")
+			}
+			return cert, nil
+		},
+		authorities: func(namespace, name string) (string, error) {
+			switch namespace + "/" + name {
+			case "default/ca":
+				return authority, nil
+			case "default/other":
+				return authority + authority, nil
+			case "default/broken":
+				return "none", nil
+			}
+			return "", errors.New("it does not exist")
+		},
+		address: func(*gatewayv1.Gateway) netip.Addr { return netip.Addr{} },
+	})
+}
+
+func aCertificate(t *testing.T) (*tls.Certificate, string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"shop.test"}, NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+}
+
+// describe says of each listener what it is accepted as, its references, who may connect, and which hosts go where.
+func describe(c *compiled) []string {
+	var lines []string
+	for _, g := range c.gateways {
+		for _, l := range g.listeners {
+			_, owner := l.owner()
+			line := fmt.Sprintf("%s/%s: %s %s", owner.GetName(), l.spec.Name, l.accepted.reason, l.resolved.reason)
+			if !l.served() {
+				line += ", not served"
+			}
+			if l.clients != nil {
+				line += fmt.Sprintf(", clients optional=%v", l.clients.Optional)
+			}
+			if d := l.displaced; d != nil {
+				line += fmt.Sprintf(", for %s/%s alone", d.gateway.object.Name, d.spec.Name)
+			}
+			for _, r := range l.routes {
+				line += "; " + r.Host + " to "
+				if b := r.Backend; b != nil {
+					line += fmt.Sprintf("%s:%d %s", b.Service.Name, b.Port, b.Protocol)
+					if b.TLS != nil {
+						line += fmt.Sprintf(" as %s shown=%v", b.TLS.ServerName, b.TLS.Certificate != nil)
+					}
+				} else {
+					line += "nobody"
+				}
+			}
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
+
+func same(t *testing.T, got []string, want ...string) {
+	t.Helper()
+	if !slices.Equal(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+func TestTLSRoutesGoToTLSListenersAlone(t *testing.T) {
+	c := compileManifests(t, `
+kind: Gateway
+metadata: {name: gw}
+spec:
+  gatewayClassName: skiff
+  listeners:
+  - {name: https, port: 443, protocol: HTTPS, tls: {certificateRefs: [{name: cert}]}}
+  - {name: pass, port: 443, protocol: TLS, hostname: "*.pass.test", tls: {mode: Passthrough}}
+  - {name: end, port: 443, protocol: TLS, hostname: end.test, tls: {mode: Terminate, certificateRefs: [{name: cert}]}}
+  - {name: bare, port: 443, protocol: TLS, hostname: bare.test, tls: {mode: Terminate, certificateRefs: [{name: lost}]}}
+  - {name: again, port: 443, protocol: TLS, tls: {mode: Passthrough}}
+  - {name: plain, port: 443, protocol: HTTP, hostname: plain.test}
+---
+kind: TLSRoute
+metadata: {name: db}
+spec: {parentRefs: [{name: gw}], hostnames: [a.pass.test, end.test, else.test], rules: [{backendRefs: [{name: web, port: 443}]}]}
+---
+kind: TLSRoute
+metadata: {name: broken}
+spec: {parentRefs: [{name: gw}], hostnames: [b.pass.test], rules: [{backendRefs: [{name: lost, port: 443}]}]}
+---
+kind: TLSRoute
+metadata: {name: astray}
+spec: {parentRefs: [{name: gw, sectionName: https}], hostnames: [x.test], rules: [{backendRefs: [{name: web, port: 443}]}]}
+---
+kind: HTTPRoute
+metadata: {name: pages}
+spec: {parentRefs: [{name: gw, sectionName: pass}], hostnames: [a.pass.test], rules: [{backendRefs: [{name: web, port: 80}]}]}
+`)
+	same(t, describe(c),
+		"gw/https: Accepted ResolvedRefs",
+		"gw/pass: Accepted ResolvedRefs; a.pass.test to web:443 HTTP; b.pass.test to nobody",
+		"gw/end: Accepted ResolvedRefs; end.test to web:443 HTTP",
+		"gw/bare: Accepted InvalidCertificateRef, not served",
+		"gw/again: HostnameConflict ResolvedRefs, not served",
+		"gw/plain: ProtocolConflict ResolvedRefs, not served")
+	same(t, parents(c),
+		"pages: NotAllowedByListeners ResolvedRefs", "db: Accepted ResolvedRefs", "broken: Accepted BackendNotFound",
+		"astray: NotAllowedByListeners ResolvedRefs")
+}
+
+func parents(c *compiled) []string {
+	var lines []string
+	for _, r := range c.routes {
+		for _, p := range r.parents {
+			lines = append(lines, fmt.Sprintf("%s: %s %s", r.object.GetName(), p.accepted.reason, p.resolved.reason))
+		}
+	}
+	return lines
+}
+
+func TestListenerSetsAddToTheGatewaysThatTakeThem(t *testing.T) {
+	c := compileManifests(t, `
+kind: Gateway
+metadata: {name: gw}
+spec:
+  gatewayClassName: skiff
+  allowedListeners: {namespaces: {from: Same}}
+  listeners: [{name: http, port: 80, protocol: HTTP, hostname: gw.test}]
+---
+kind: Gateway
+metadata: {name: shut}
+spec: {gatewayClassName: skiff, listeners: [{name: http, port: 80, protocol: HTTP, hostname: shut.test}]}
+---
+kind: ListenerSet
+metadata: {name: set}
+spec:
+  parentRef: {name: gw}
+  listeners:
+  - {name: http, port: 80, protocol: HTTP, hostname: set.test}
+  - {name: taken, port: 80, protocol: HTTP, hostname: gw.test}
+  - {name: tcp, port: 80, protocol: TCP}
+---
+kind: ListenerSet
+metadata: {name: late}
+spec: {parentRef: {name: gw}, listeners: [{name: http, port: 80, protocol: HTTP, hostname: set.test}]}
+---
+kind: ListenerSet
+metadata: {name: stranger, namespace: other}
+spec: {parentRef: {name: gw, namespace: default}, listeners: [{name: http, port: 80, protocol: HTTP, hostname: other.test}]}
+---
+kind: ListenerSet
+metadata: {name: refused}
+spec: {parentRef: {name: shut}, listeners: [{name: http, port: 80, protocol: HTTP}]}
+---
+kind: HTTPRoute
+metadata: {name: both}
+spec: {parentRefs: [{name: gw}, {kind: ListenerSet, name: set}], rules: [{backendRefs: [{name: web, port: 80}]}]}
+---
+kind: HTTPRoute
+metadata: {name: nowhere}
+spec: {parentRefs: [{kind: ListenerSet, name: refused}], rules: [{backendRefs: [{name: web, port: 80}]}]}
+`)
+	same(t, describe(c),
+		"gw/http: Accepted ResolvedRefs; gw.test to web:80 HTTP",
+		"set/http: Accepted ResolvedRefs; set.test to web:80 HTTP",
+		"set/taken: HostnameConflict ResolvedRefs, not served",
+		"set/tcp: ProtocolConflict ResolvedRefs, not served",
+		"late/http: HostnameConflict ResolvedRefs, not served",
+		"shut/http: Accepted ResolvedRefs")
+	var sets []string
+	for _, s := range c.sets {
+		v := s.accepted()
+		sets = append(sets, fmt.Sprintf("%s: %v %s", s.object.Name, v.ok, v.reason))
+	}
+	same(t, sets, "set: true ListenersNotValid", "late: false ListenersNotValid", "stranger: false NotAllowed", "refused: false NotAllowed")
+	same(t, parents(c), "both: Accepted ResolvedRefs", "both: Accepted ResolvedRefs", "nowhere: Pending ResolvedRefs")
+}
+
+func TestClientsAreVerifiedByWhatTheirPortAsks(t *testing.T) {
+	c := compileManifests(t, `
+kind: Gateway
+metadata: {name: gw}
+spec:
+  gatewayClassName: skiff
+  tls:
+    frontend:
+      default: {validation: {caCertificateRefs: [{group: "", kind: ConfigMap, name: ca}]}}
+      perPort:
+      - {port: 444, tls: {validation: {mode: AllowInsecureFallback, caCertificateRefs: [{group: "", kind: ConfigMap, name: other}]}}}
+      - {port: 445, tls: {}}
+      - {port: 446, tls: {validation: {caCertificateRefs: [{group: "", kind: ConfigMap, name: lost}]}}}
+      - {port: 447, tls: {validation: {caCertificateRefs: [{group: "", kind: Service, name: ca}]}}}
+      - {port: 448, tls: {validation: {caCertificateRefs: [{group: "", kind: ConfigMap, name: ca, namespace: other}]}}}
+      - {port: 449, tls: {validation: {caCertificateRefs: [{group: "", kind: ConfigMap, name: broken}, {group: "", kind: ConfigMap, name: ca}]}}}
+  listeners:
+  - {name: http, port: 80, protocol: HTTP}
+  - {name: any, port: 443, protocol: HTTPS, tls: {certificateRefs: [{name: cert}]}}
+  - {name: fallback, port: 444, protocol: HTTPS, tls: {certificateRefs: [{name: cert}]}}
+  - {name: open, port: 445, protocol: HTTPS, tls: {certificateRefs: [{name: cert}]}}
+  - {name: lost, port: 446, protocol: HTTPS, tls: {certificateRefs: [{name: cert}]}}
+  - {name: kind, port: 447, protocol: HTTPS, tls: {certificateRefs: [{name: cert}]}}
+  - {name: grant, port: 448, protocol: HTTPS, tls: {certificateRefs: [{name: cert}]}}
+  - {name: half, port: 449, protocol: HTTPS, tls: {certificateRefs: [{name: cert}]}}
+---
+kind: Gateway
+metadata: {name: younger}
+spec:
+  gatewayClassName: skiff
+  listeners:
+  - {name: any, port: 443, protocol: HTTPS, tls: {certificateRefs: [{name: cert}]}}
+  - {name: own, port: 443, protocol: HTTPS, hostname: own.test, tls: {certificateRefs: [{name: cert}]}}
+  - {name: plain, port: 445, protocol: HTTP}
+`)
+	same(t, describe(c),
+		"gw/http: Accepted ResolvedRefs",
+		"gw/any: Accepted ResolvedRefs, clients optional=false",
+		"gw/fallback: Accepted ResolvedRefs, clients optional=true",
+		"gw/open: Accepted ResolvedRefs",
+		"gw/lost: NoValidCACertificate InvalidCACertificateRef, not served",
+		"gw/kind: NoValidCACertificate InvalidCACertificateKind, not served",
+		"gw/grant: NoValidCACertificate RefNotPermitted, not served",
+		"gw/half: Accepted InvalidCACertificateRef, clients optional=false",
+		// Where localhost asks clients of an older Gateway for certificates, a younger one that does not is not there.
+		"younger/any: Accepted ResolvedRefs, for gw/any alone",
+		"younger/own: Accepted ResolvedRefs",
+		"younger/plain: Accepted ResolvedRefs, for gw/open alone")
+}
+
+const backendPolicies = `
+kind: Gateway
+metadata: {name: gw}
+spec:
+  gatewayClassName: skiff
+  tls: {backend: {clientCertificateRef: {name: cert}}}
+  listeners: [{name: http, port: 80, protocol: HTTP}]
+---
+kind: Gateway
+metadata: {name: plain}
+spec:
+  gatewayClassName: skiff
+  tls: {backend: {clientCertificateRef: {name: lost}}}
+  listeners: [{name: http, port: 81, protocol: HTTP}]
+---
+kind: BackendTLSPolicy
+metadata: {name: whole}
+spec: {targetRefs: [{group: "", kind: Service, name: web}], validation: {hostname: whole.test, wellKnownCACertificates: System}}
+---
+kind: BackendTLSPolicy
+metadata: {name: port}
+spec: {targetRefs: [{group: "", kind: Service, name: web, sectionName: https}], validation: {hostname: port.test, caCertificateRefs: [{group: "", kind: ConfigMap, name: ca}]}}
+---
+kind: BackendTLSPolicy
+metadata: {name: late}
+spec: {targetRefs: [{group: "", kind: Service, name: web}], validation: {hostname: late.test, wellKnownCACertificates: System}}
+---
+kind: BackendTLSPolicy
+metadata: {name: lost}
+spec: {targetRefs: [{group: "", kind: Service, name: web-lost}], validation: {hostname: x.test, caCertificateRefs: [{group: "", kind: ConfigMap, name: lost}]}}
+---
+kind: BackendTLSPolicy
+metadata: {name: idle}
+spec: {targetRefs: [{group: "", kind: Service, name: web-idle}], validation: {hostname: x.test, wellKnownCACertificates: "a.test/b"}}
+---
+kind: HTTPRoute
+metadata: {name: r}
+spec:
+  parentRefs: [{name: gw}, {name: plain}]
+  rules:
+  - backendRefs: [{name: web, port: 443}]
+  - backendRefs: [{name: web, port: 80}]
+  - backendRefs: [{name: web-lost, port: 80}]
+  - backendRefs: [{name: web-open, port: 80}]
+`
+
+func TestPoliciesSayHowBackendsAreSpokenTo(t *testing.T) {
+	c := compileManifests(t, backendPolicies)
+	same(t, describe(c),
+		"gw/http: Accepted ResolvedRefs;  to web:443 HTTPS as port.test shown=true;  to web:80 HTTPS as whole.test shown=true;  to nobody;  to web-open:80 HTTP",
+		"plain/http: Accepted ResolvedRefs;  to web:443 HTTPS as port.test shown=false;  to web:80 HTTPS as whole.test shown=false;  to nobody;  to web-open:80 HTTP")
+	if c.gateways[0].listeners[0].routes[0].Backend.TLS.ID == c.gateways[1].listeners[0].routes[0].Backend.TLS.ID {
+		t.Error("connections on which a certificate is shown have the ID of those on which none is")
+	}
+	var policies []string
+	for _, p := range c.policies {
+		var users []string
+		for _, g := range p.gateways {
+			users = append(users, g.object.Name)
+		}
+		policies = append(policies, fmt.Sprintf("%s: %s %s, of %v", p.object.Name, p.accepted.reason, p.resolved.reason, users))
+	}
+	same(t, policies,
+		"whole: Accepted ResolvedRefs, of [gw plain]", "port: Accepted ResolvedRefs, of [gw plain]", "late: Conflicted ResolvedRefs, of [gw plain]",
+		"lost: NoValidCACertificate InvalidCACertificateRef, of [gw plain]", "idle: Invalid ResolvedRefs, of []")
+	if v := c.gateways[1].identity.resolved; v.reason != "InvalidClientCertificateRef" {
+		t.Errorf("a client certificate that is missing: %+v", v)
+	}
+}
+
+func TestStatusesOfEveryKindDoNotChangeAgain(t *testing.T) {
+	c := compileManifests(t, backendPolicies+`
+---
+kind: ListenerSet
+metadata: {name: set}
+spec: {parentRef: {name: gw}, listeners: [{name: http, port: 80, protocol: HTTP}]}
+`)
+	at := func(*listener) ingress.Serving { return ingress.Serving{Shared: 80} }
+	for _, g := range c.gateways {
+		g.object.Status = gatewayStatus(g, at)
+		if again := gatewayStatus(g, at); !equality.Semantic.DeepEqual(again, g.object.Status) {
+			t.Errorf("gateway %s: %v\nafter\n%v", g.object.Name, again, g.object.Status)
+		}
+	}
+	for _, p := range c.policies {
+		p.object.Status = policyStatus(p)
+		if again := policyStatus(p); !equality.Semantic.DeepEqual(again, p.object.Status) {
+			t.Errorf("policy %s: %v\nafter\n%v", p.object.Name, again, p.object.Status)
+		}
+	}
+	for _, s := range c.sets {
+		s.object.Status = s.status(at)
+		if again := s.status(at); !equality.Semantic.DeepEqual(again, s.object.Status) {
+			t.Errorf("set %s: %v\nafter\n%v", s.object.Name, again, s.object.Status)
+		}
+	}
+}

@@ -1,0 +1,278 @@
+package httpproxy
+
+import (
+	"bufio"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"skiff.local/skiff/local/network/relayproto"
+)
+
+// signed is a certificate that vouches for itself.
+func signed(t *testing.T, names ...string) (tls.Certificate, *x509.CertPool) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+	}
+	for _, n := range names {
+		if uri, err := url.Parse(n); err == nil && uri.Scheme != "" {
+			template.URIs = append(template.URIs, uri)
+		} else {
+			template.DNSNames = append(template.DNSNames, n)
+		}
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AddCert(leaf)
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, roots
+}
+
+// greeting is a server that says who it is to every connection, with what it was sent in the first line.
+func greeting(t *testing.T, l net.Listener, name string) netip.AddrPort {
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer conn.Close()
+				if line, err := bufio.NewReader(conn).ReadString('\n'); err == nil {
+					_, _ = io.WriteString(conn, name+" heard "+line)
+				}
+			}()
+		}
+	}()
+	return l.Addr().(*net.TCPAddr).AddrPort()
+}
+
+func listenLocal(t *testing.T) net.Listener {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// securePort serves HTTP for any host, and by name: pass.test undecrypted, end.test decrypted, gone.test without an endpoint,
+// guarded.test for clients with a certificate, asking.test for all of them, and *.shut.test not at all.
+type securePort struct {
+	at       string
+	roots    *x509.CertPool // of the port
+	backend  *x509.CertPool // of pass.test
+	client   tls.Certificate
+	stranger tls.Certificate
+	server   *Server
+}
+
+func newSecurePort(t *testing.T) securePort {
+	t.Helper()
+	var p securePort
+	var own, behind tls.Certificate
+	var clients *x509.CertPool
+	own, p.roots = signed(t, "*.test", "x.shut.test")
+	behind, p.backend = signed(t, "pass.test")
+	p.client, clients = signed(t, "client")
+	p.stranger, _ = signed(t, "stranger")
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "web") }))
+	t.Cleanup(web.Close)
+	backends := map[string]netip.AddrPort{
+		"web":  web.Listener.Addr().(*net.TCPAddr).AddrPort(),
+		"pass": greeting(t, tls.NewListener(listenLocal(t), &tls.Config{Certificates: []tls.Certificate{behind}}), "pass"),
+		"end":  greeting(t, listenLocal(t), "end"),
+	}
+	p.server = NewServer(Config{
+		Backends: func(k relayproto.Key, _ uint16) []netip.AddrPort {
+			if b, ok := backends[k.Name]; ok {
+				return []netip.AddrPort{b}
+			}
+			return nil
+		},
+		Dial: func(ctx context.Context, network string, addr netip.AddrPort) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, network, addr.String())
+		},
+		Bind: []netip.Addr{netip.MustParseAddr("127.0.0.1")}, Changed: func() {},
+	})
+	t.Cleanup(p.server.Close)
+	to := func(name string) *Route {
+		return &Route{Kind: PathElement, Path: "/", Backend: &Backend{Service: relayproto.Key{Name: name}, Protocol: HTTP}}
+	}
+	certs := NewCertificates(nil)
+	certs.Add("", &own)
+	l := listenLocal(t)
+	port := l.Addr().(*net.TCPAddr).AddrPort().Port()
+	l.Close()
+	p.server.Offer(map[Place]Offer{{Port: port}: {
+		Secure: true, Table: BuildTable([]*Route{to("web")}, nil), Certificates: certs,
+		Names: map[string]*Name{
+			"":             {Owner: "any"},
+			"free.test":    {},
+			"pass.test":    {Owner: "pass", Stream: &Stream{Route: to("pass")}},
+			"end.test":     {Owner: "end", Stream: &Stream{Route: to("end"), Terminate: true}},
+			"gone.test":    {Owner: "gone", Stream: &Stream{Route: to("nobody")}},
+			"*.shut.test":  {Owner: "shut", Stream: &Stream{}},
+			"guarded.test": {Owner: "guarded", Clients: &Clients{Roots: clients}},
+			"asking.test":  {Owner: "asking", Clients: &Clients{Roots: clients, Optional: true}},
+		},
+	}})
+	if at, problem := p.server.At(Place{Port: port}); at != port {
+		t.Fatalf("the port is not open: %s", problem)
+	}
+	p.at = netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), port).String()
+	return p
+}
+
+func TestConnectionsGoWhereTheirNameSays(t *testing.T) {
+	p := newSecurePort(t)
+	for name, roots := range map[string]*x509.CertPool{"pass.test": p.backend, "end.test": p.roots} {
+		conn, err := tls.Dial("tcp", p.at, &tls.Config{ServerName: name, RootCAs: roots})
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		defer conn.Close()
+		if _, err := io.WriteString(conn, "hello\n"); err != nil {
+			t.Fatal(err)
+		}
+		_ = conn.SetReadDeadline(time.Now().Add(time.Minute))
+		if got, err := io.ReadAll(conn); string(got) != strings.TrimSuffix(name, ".test")+" heard hello\n" {
+			t.Errorf("%s answers %q, %v", name, got, err)
+		}
+	}
+	for _, name := range []string{"gone.test", "x.shut.test"} {
+		if conn, err := tls.Dial("tcp", p.at, &tls.Config{ServerName: name, InsecureSkipVerify: true}); err == nil {
+			conn.Close()
+			t.Errorf("a connection for %s is taken", name)
+		}
+	}
+	res, err := http.Get("http://" + p.at)
+	if err != nil || res.StatusCode != http.StatusBadRequest {
+		t.Errorf("without TLS: %v, %v", res, err)
+	}
+}
+
+// ask asks for a host on a connection for a name, with a client's certificate when there is one.
+func (p securePort) ask(t *testing.T, name, host string, cert *tls.Certificate) (int, error) {
+	t.Helper()
+	config := &tls.Config{ServerName: name, InsecureSkipVerify: true}
+	if cert != nil {
+		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return cert, nil }
+	}
+	transport := &http.Transport{TLSClientConfig: config, DisableKeepAlives: true, ForceAttemptHTTP2: true}
+	req, err := http.NewRequest("GET", "https://"+p.at, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Host = host
+	res, err := (&http.Client{Transport: transport, Timeout: time.Minute}).Do(req)
+	if err != nil {
+		return 0, err
+	}
+	res.Body.Close()
+	return res.StatusCode, nil
+}
+
+func TestRequestsBelongOnAConnectionForTheirHost(t *testing.T) {
+	p := newSecurePort(t)
+	for _, c := range []struct {
+		name, host string
+		want       int
+	}{
+		{"a.test", "a.test", 200}, {"a.test", "b.test", 200},
+		{"free.test", "a.test", 421}, {"a.test", "free.test", 200},
+		{"a.test", "guarded.test", 421}, {"a.test", "pass.test", 421}, {"asking.test", "a.test", 421},
+		// Who gives no name is let through, but not to where a certificate is asked for.
+		{"", "a.test", 200}, {"", "asking.test", 200}, {"", "guarded.test", 421},
+	} {
+		if got, err := p.ask(t, c.name, c.host, nil); got != c.want {
+			t.Errorf("%s on a connection for %q: %d, %v, want %d", c.host, c.name, got, err, c.want)
+		}
+	}
+}
+
+func TestClientsShowTheCertificateThatANameAsksFor(t *testing.T) {
+	p := newSecurePort(t)
+	for _, c := range []struct {
+		name string
+		cert *tls.Certificate
+		want int
+	}{
+		{"guarded.test", &p.client, 200}, {"guarded.test", &p.stranger, 0}, {"guarded.test", nil, 0},
+		{"asking.test", &p.client, 200}, {"asking.test", &p.stranger, 200}, {"asking.test", nil, 200},
+	} {
+		if got, err := p.ask(t, c.name, c.name, c.cert); got != c.want {
+			t.Errorf("%s, certificate %v: %d, %v, want %d", c.name, c.cert != nil, got, err, c.want)
+		}
+	}
+}
+
+func TestEndpointsProveWhoTheyAre(t *testing.T) {
+	cert, roots := signed(t, "web.test", "*.wild.test", "spiffe://test/web")
+	_, others := signed(t, "web.test")
+	mine, clients := signed(t, "proxy")
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {}))
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{cert}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: clients}
+	server.StartTLS()
+	defer server.Close()
+	for name, c := range map[string]struct {
+		tls  BackendTLS
+		want bool
+	}{
+		"by the name that is asked for": {BackendTLS{ServerName: "web.test", Roots: roots, Certificate: &mine}, true},
+		"another name":                  {BackendTLS{ServerName: "else.test", Roots: roots, Certificate: &mine}, false},
+		"another authority":             {BackendTLS{ServerName: "web.test", Roots: others, Certificate: &mine}, false},
+		"without showing a certificate": {BackendTLS{ServerName: "web.test", Roots: roots}, false},
+		"by an alternative name":        {BackendTLS{ServerName: "else.test", Names: []string{"no.test", "web.test"}, Roots: roots, Certificate: &mine}, true},
+		"by a pattern":                  {BackendTLS{ServerName: "else.test", Names: []string{"*.test"}, Roots: roots, Certificate: &mine}, true},
+		"by a URI":                      {BackendTLS{ServerName: "else.test", URIs: []string{"spiffe://test/web"}, Roots: roots, Certificate: &mine}, true},
+		"none of the alternative names": {BackendTLS{ServerName: "web.test", Names: []string{"no.test"}, URIs: []string{"spiffe://test/no"}, Roots: roots, Certificate: &mine}, false},
+		"a name of another authority's": {BackendTLS{ServerName: "web.test", Names: []string{"web.test"}, Roots: others, Certificate: &mine}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPool(func(ctx context.Context, network string, addr netip.AddrPort) (net.Conn, error) {
+				return new(net.Dialer).DialContext(ctx, network, addr.String())
+			}, func(relayproto.Key, uint16) []netip.AddrPort {
+				return []netip.AddrPort{server.Listener.Addr().(*net.TCPAddr).AddrPort()}
+			})
+			defer p.close()
+			req, err := http.NewRequest("GET", "http://web.test", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			res, _, err := p.roundTrip(req, &Backend{Protocol: HTTPS, TLS: &c.tls}, netip.AddrPort{}, 0)
+			if err == nil {
+				res.Body.Close()
+			}
+			if (err == nil) != c.want {
+				t.Errorf("answered: %v, %v", err == nil, err)
+			}
+		})
+	}
+}
