@@ -46,6 +46,12 @@ func TestARestartedDaemonAdoptsAndRestartsNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.run()
+	// An exec that came with the start was told that the container is not running.
+	if p := (view{c.agent}).Pod(context.Background(), "default", "a"); p == nil {
+		t.Error("right after the start the node has no pod a")
+	} else if k, ok := (view{c.agent}).Container(p, "main", false); !ok || !k.Running {
+		t.Errorf("right after the start, the container of pod a is %+v, %v", k, ok)
+	}
 	c.until("crashed", "restarted again", patience, func(p *v1.Pod) bool { return status(p, "main").RestartCount == 2 })
 	after := c.get("a")
 	if !ready(after) || status(after, "main").ContainerID != status(before, "main").ContainerID || status(after, "main").RestartCount != 0 {

@@ -78,7 +78,24 @@ func (a *Agent) Summary(ctx context.Context) *statsapi.Summary {
 // view shows the agent's pods to the streams.
 type view struct{ a *Agent }
 
-func (v view) Pod(namespace, name string) *v1.Pod {
+// comingUp is how long a request for a pod may wait for the agent's first look at it. Chosen: an engine that answers is
+// looked through in well under a second.
+const comingUp = 10 * time.Second
+
+func (v view) Pod(ctx context.Context, namespace, name string) *v1.Pod {
+	ctx, cancel := context.WithTimeout(ctx, comingUp)
+	defer cancel()
+	select {
+	case <-v.a.ready:
+	case <-ctx.Done():
+	}
+	if w := v.a.worker(namespace, name); w != nil {
+		select {
+		case <-w.Known():
+		case <-w.Done():
+		case <-ctx.Done():
+		}
+	}
 	if p, err := v.a.pods.Pods(namespace).Get(name); err == nil && v.a.ours(p) {
 		return p
 	}

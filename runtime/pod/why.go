@@ -118,4 +118,8 @@ func (w *Worker) explain(facts *plan.Facts, next *plan.Plan) {
 	w.mu.Lock()
 	w.why, w.view = why, view
 	w.mu.Unlock()
+	if !w.explained {
+		w.explained = true
+		close(w.known)
+	}
 }

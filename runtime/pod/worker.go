@@ -22,6 +22,7 @@ type Worker struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	done   chan struct{}
+	known  chan struct{}
 	wake   chan struct{}
 
 	mu    sync.Mutex
@@ -44,6 +45,7 @@ type Worker struct {
 	pod        *v1.Pod // the API object; its status is the newest that is known
 	gone       bool
 	observed   bool // the engine's containers are known
+	explained  bool // known is closed
 	sandboxes  map[string]*plan.Sandbox
 	containers map[string]*plan.Container
 	images     map[string]ensured
@@ -98,7 +100,7 @@ type proberKey struct {
 func Start(ctx context.Context, cfg *Config, pod *v1.Pod, existing []docker.ContainerSummary, gone bool) *Worker {
 	ctx, cancel := context.WithCancel(ctx)
 	w := &Worker{
-		cfg: cfg, ctx: ctx, cancel: cancel, done: make(chan struct{}), wake: make(chan struct{}, 1),
+		cfg: cfg, ctx: ctx, cancel: cancel, done: make(chan struct{}), known: make(chan struct{}), wake: make(chan struct{}, 1),
 		pod: pod.DeepCopy(), gone: gone,
 		sandboxes: map[string]*plan.Sandbox{}, containers: map[string]*plan.Container{}, images: map[string]ensured{},
 		probes: map[string]plan.Probes{}, probers: map[proberKey]context.CancelFunc{}, hooks: map[string]plan.Hook{}, preStopped: map[string]bool{}, resources: map[string]docker.Resources{},
@@ -113,6 +115,9 @@ func Start(ctx context.Context, cfg *Config, pod *v1.Pod, existing []docker.Cont
 
 // Done is closed when nothing is left of the pod, or the worker's context has ended.
 func (w *Worker) Done() <-chan struct{} { return w.done }
+
+// Known is closed when View tells what the engine has of the pod; of one that a former process began, that takes a look first.
+func (w *Worker) Known() <-chan struct{} { return w.known }
 
 // Update tells the worker the newest API object.
 func (w *Worker) Update(pod *v1.Pod) {

@@ -31,8 +31,9 @@ type Container struct {
 
 // Pods finds pods and their containers.
 type Pods interface {
-	// Pod returns a pod of this node, or nil.
-	Pod(namespace, name string) *v1.Pod
+	// Pod returns a pod of this node, or nil. While the node is coming up it waits until what the pod has in the engine is
+	// known: a container that runs is not called stopped because nobody has looked yet.
+	Pod(ctx context.Context, namespace, name string) *v1.Pod
 	// Container returns the newest container of a name, or with previous the one before it.
 	Container(pod *v1.Pod, name string, previous bool) (Container, bool)
 	// Sandbox returns the pause container and the address of a running pod.
@@ -75,7 +76,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.Serve
 // find answers the request itself when there is no such pod or container.
 func (s *Server) find(w http.ResponseWriter, r *http.Request) (*v1.Pod, Container, bool) {
 	namespace, name, container := r.PathValue("namespace"), r.PathValue("pod"), r.PathValue("container")
-	pod := s.cfg.Pods.Pod(namespace, name)
+	pod := s.cfg.Pods.Pod(r.Context(), namespace, name)
 	if pod == nil {
 		http.Error(w, "pod does not exist", http.StatusNotFound)
 		return nil, Container{}, false

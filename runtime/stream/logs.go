@@ -18,7 +18,7 @@ import (
 // logs serves `kubectl logs`. What goes wrong before the first byte is an HTTP error; afterwards the stream just ends.
 func (s *Server) logs(w http.ResponseWriter, r *http.Request) {
 	namespace, name, container := r.PathValue("namespace"), r.PathValue("pod"), r.PathValue("container")
-	pod := s.cfg.Pods.Pod(namespace, name)
+	pod := s.cfg.Pods.Pod(r.Context(), namespace, name)
 	if pod == nil {
 		http.Error(w, fmt.Sprintf("pod %q does not exist", name), http.StatusNotFound)
 		return

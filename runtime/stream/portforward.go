@@ -22,7 +22,7 @@ import (
 const dialer = "/skiff-node"
 
 func (s *Server) portForward(w http.ResponseWriter, r *http.Request) {
-	pod := s.cfg.Pods.Pod(r.PathValue("namespace"), r.PathValue("pod"))
+	pod := s.cfg.Pods.Pod(r.Context(), r.PathValue("namespace"), r.PathValue("pod"))
 	if pod == nil {
 		http.Error(w, "pod does not exist", http.StatusNotFound)
 		return

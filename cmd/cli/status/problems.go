@@ -32,12 +32,13 @@ type trouble struct {
 	count          int
 }
 
-// group keeps the order of the first of each.
+// group keeps the order of the first of each. What an image or an owner does not join is said as it is: the network may have
+// trouble with two ports.
 func group(list []client.Problem) []*trouble {
 	var groups []*trouble
 	known := map[string]*trouble{}
 	for _, p := range list {
-		key := p.Object
+		key := p.Object + " " + p.Reason + " " + p.Message
 		switch {
 		case p.Image != "":
 			key = "image " + p.Image
@@ -61,7 +62,7 @@ func (t *trouble) describe() (text, hint string) {
 		return text, fmt.Sprintf("docker build -t %s .   or: %s", t.Image, t.Hint)
 	}
 	text = t.Object
-	if t.count > 1 {
+	if t.count > 1 && t.Owner != "" {
 		text += fmt.Sprintf(" and %d more of %s", t.count-1, t.Owner)
 	}
 	text += ": " + t.Reason

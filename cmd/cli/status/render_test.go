@@ -41,6 +41,8 @@ func TestTheScreen(t *testing.T) {
 		{Object: "pod/a/api-1", Reason: "CrashLoopBackOff", Message: "back-off 10s", Hint: "skiff why api-1 -n a", Owner: "ReplicaSet/api"},
 		{Object: "pod/a/api-2", Reason: "CrashLoopBackOff", Message: "back-off 20s", Hint: "skiff why api-2 -n a", Owner: "ReplicaSet/api"},
 		{Object: "pod/b/api-1", Reason: "CrashLoopBackOff", Message: "back-off 20s", Hint: "skiff why api-1 -n b", Owner: "ReplicaSet/api"},
+		{Object: "network", Reason: "IngressPort", Message: "Ingresses are not served on port 80"},
+		{Object: "network", Reason: "IngressPort", Message: "Ingresses are not served on port 443"},
 	}
 
 	for name, test := range map[string]struct {
@@ -75,6 +77,8 @@ Not well
     skiff why api-1 -n a
   ✗ pod/b/api-1: CrashLoopBackOff: back-off 20s
     skiff why api-1 -n b
+  ✗ network: IngressPort: Ingresses are not served on port 80
+  ✗ network: IngressPort: Ingresses are not served on port 443
 `},
 		"a healthy cluster": {well, `skiff is well  profile skiff, context skiff
 
