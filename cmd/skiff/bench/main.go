@@ -45,7 +45,7 @@ func main() {
 	flag.StringVar(&b.kubectl, "kubectl", os.Getenv("SKIFF_TEST_KUBECTL"), "a stock kubectl to compare with")
 	flag.IntVar(&b.rounds, "rounds", 7, "how often each figure is taken; the median counts")
 	flag.DurationVar(&b.idle, "idle", 30*time.Second, "how long the idle daemon is watched")
-	only := flag.String("only", "", "comma-separated sections: start, memory, pods, fleet, loop, cli, clusterip, nodeport, ingress, dns, services, rollouts")
+	only := flag.String("only", "", "comma-separated sections: start, memory, pods, podman, fleet, loop, cli, clusterip, nodeport, ingress, dns, services, rollouts")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -82,7 +82,7 @@ func (b *bench) run(ctx context.Context, only string) (err error) {
 		name string
 		run  func(context.Context) error
 	}{
-		{"start", b.start}, {"memory", b.memory}, {"pods", b.pods}, {"fleet", b.fleet}, {"loop", b.loop}, {"cli", b.cli},
+		{"start", b.start}, {"memory", b.memory}, {"pods", b.pods}, {"podman", b.podman}, {"fleet", b.fleet}, {"loop", b.loop}, {"cli", b.cli},
 		{"clusterip", b.clusterIP}, {"nodeport", b.nodePort}, {"ingress", b.ingress}, {"dns", b.dns}, {"services", b.services}, {"rollouts", b.rollouts},
 	}
 	if _, err := b.skiff(ctx, "start"); err != nil {
