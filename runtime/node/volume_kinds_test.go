@@ -248,23 +248,35 @@ func testNFS(t *testing.T, c *cluster) {
 	t.Errorf("no volume of the engine among %+v", list)
 }
 
+// testImageVolume: where the engine can't mount images, their files are copied, which no container may notice.
 func testImageVolume(t *testing.T, c *cluster) {
+	volumes := func(reference string, policy v1.PullPolicy) []v1.Volume {
+		return []v1.Volume{{Name: "i", VolumeSource: v1.VolumeSource{Image: &v1.ImageVolumeSource{Reference: reference, PullPolicy: policy}}}}
+	}
 	c.pod("imgvol", func(p *v1.Pod) {
-		p.Spec.Volumes = []v1.Volume{{Name: "i", VolumeSource: v1.VolumeSource{Image: &v1.ImageVolumeSource{Reference: c.image}}}}
+		p.Spec.Volumes = volumes(c.image, v1.PullIfNotPresent)
+		main(p).VolumeMounts = []v1.VolumeMount{{Name: "i", MountPath: "/i"}, {Name: "i", MountPath: "/sub", SubPath: "etc"}}
+	})
+	c.pod("imgnone", func(p *v1.Pod) {
+		p.Spec.Volumes = volumes("skiff.local/t-no-such-image:1", v1.PullNever)
 		main(p).VolumeMounts = []v1.VolumeMount{{Name: "i", MountPath: "/i"}}
 	})
-	if c.engine.Features().ImageMounts {
-		c.until("imgvol", "ready", patience, ready)
-		if got := c.exec("imgvol", "main", "cat", "/i/etc/passwd"); !strings.HasPrefix(got, "root:") {
-			t.Errorf("%q", got)
+	c.until("imgvol", "ready", patience, ready)
+	for _, file := range []string{"/i/etc/passwd", "/sub/passwd"} {
+		if got := c.exec("imgvol", "main", "cat", file); !strings.HasPrefix(got, "root:") {
+			t.Errorf("%s: %q", file, got)
 		}
-		return
 	}
-	p := c.until("imgvol", "refused", patience, func(p *v1.Pod) bool {
-		return p != nil && status(p, "main").State.Waiting != nil && status(p, "main").State.Waiting.Message != ""
+	if got := c.exec("imgvol", "main", "sh", "-c", "echo x 2>/dev/null >/i/x && echo written || echo refused"); strings.TrimSpace(got) != "refused" {
+		t.Errorf("a write into an image: %q", got)
+	}
+	c.until("imgnone", "told that the volume's image is missing", patience, func(p *v1.Pod) bool {
+		return p != nil && status(p, "main").State.Waiting != nil && status(p, "main").State.Waiting.Reason == "ErrImageNeverPull"
 	})
-	if w := status(p, "main").State.Waiting; !strings.Contains(w.Message, "1.48") {
-		t.Errorf("the engine that is needed isn't named: %+v", w)
+	for _, name := range []string{"imgvol", "imgnone"} {
+		c.remove(name, 0)
+		c.until(name, "gone", patience, gone)
+		c.untilGoneFromEngine(name)
 	}
 }
 

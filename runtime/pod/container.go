@@ -16,17 +16,29 @@ import (
 
 func (w *Worker) ensureImage(op plan.Op) job {
 	pod, c := w.pod, containerSpec(w.pod, op.Container)
-	return func(ctx context.Context) (func(), error) {
-		if c == nil {
+	if c == nil {
+		return func(context.Context) (func(), error) {
 			return nil, fmt.Errorf("the pod has no container %q", op.Container)
 		}
-		image, err := w.cfg.Images.Ensure(ctx, pod, c, func(warning bool, reason, message string) {
-			kind := v1.EventTypeNormal
-			if warning {
-				kind = v1.EventTypeWarning
+	}
+	volumes, there := imageVolumes(pod, c), copied(pod, w.containers)
+	if len(volumes) > 0 {
+		w.volumesExist = true
+	}
+	notify := func(warning bool, reason, message string) {
+		kind := v1.EventTypeNormal
+		if warning {
+			kind = v1.EventTypeWarning
+		}
+		w.cfg.Recorder.Event(reference(pod, fieldPath(pod, op.Container)), kind, reason, message)
+	}
+	return func(ctx context.Context) (func(), error) {
+		for _, v := range volumes {
+			if err := w.ensureImageVolume(ctx, pod, v, there[v.Name], notify); err != nil {
+				return nil, err
 			}
-			w.cfg.Recorder.Event(reference(pod, fieldPath(pod, op.Container)), kind, reason, message)
-		})
+		}
+		image, err := w.cfg.Images.Ensure(ctx, pod, c, notify)
 		if err != nil {
 			return nil, err
 		}

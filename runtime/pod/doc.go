@@ -38,6 +38,8 @@ type Engine interface {
 	Exec(ctx context.Context, containerID string, spec docker.ExecSpec, streams docker.Streams) (int, error)
 	Attach(ctx context.Context, containerID string, streams docker.Streams) error
 	Logs(ctx context.Context, containerID string, opts docker.LogOptions, stdout, stderr io.Writer) error
+	CopyTo(ctx context.Context, containerID, dir string, tar io.Reader, opts docker.CopyOptions) error
+	CopyFrom(ctx context.Context, containerID, path string) (io.ReadCloser, docker.FileStat, error)
 	CreateVolume(ctx context.Context, spec docker.VolumeSpec) (*docker.Volume, error)
 	InspectVolume(ctx context.Context, name string) (*docker.Volume, error)
 	ListVolumes(ctx context.Context, labels map[string]string) ([]docker.Volume, error)

@@ -29,7 +29,7 @@ func (w *Worker) sourceVolumes() job {
 	w.stale = false
 	reader := &sourceReader{worker: w, pod: pod, known: maps.Clone(w.tokens), fresh: map[string]token{}, ips: w.podIPs()}
 	return func(ctx context.Context) (func(), error) {
-		volumes, err := volume.Resolve(ctx, w.cfg.Spec.Profile, pod, w.cfg.Objects)
+		volumes, err := volume.Resolve(ctx, w.cfg.Spec.Profile, pod, w.cfg.Objects, w.cfg.Spec.Features)
 		if err != nil {
 			return nil, err
 		}

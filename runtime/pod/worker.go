@@ -32,6 +32,8 @@ type Worker struct {
 
 	// agent serialises requests to the pod's pause container.
 	agent sync.Mutex
+	// copying serialises copies of images into volumes.
+	copying sync.Mutex
 	// writing serialises status writes.
 	writing sync.Mutex
 	// sandboxFor is the id of the sandbox that can be asked, for goroutines beside the worker's.

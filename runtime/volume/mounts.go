@@ -63,7 +63,7 @@ func (in *MountInput) mount(i int, m *v1.VolumeMount, v *Volume) (docker.Mount, 
 	}
 	var out docker.Mount
 	switch {
-	case v.Image != "":
+	case v.Image != "" && v.Engine == "":
 		out = docker.Mount{Type: docker.MountImage, Source: v.Image, Target: m.MountPath, Subpath: subpath}
 	case v.HostPath != "":
 		out = docker.Mount{

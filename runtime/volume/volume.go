@@ -32,7 +32,7 @@ type Volume struct {
 	// HostPath is a path on the engine's host, HostPathType what has to be there.
 	HostPath     string
 	HostPathType v1.HostPathType
-	// Image is mounted read-only.
+	// Image is mounted read-only where the engine can mount images; elsewhere Engine holds its copy.
 	Image string
 	// ReadOnly applies to every mount of the volume.
 	ReadOnly bool
@@ -50,9 +50,9 @@ type Claims interface {
 	PersistentVolume(ctx context.Context, name string) (*v1.PersistentVolume, error)
 }
 
-// Resolve says what the pod's volumes are. An error names the volume that can't be had (yet).
-func Resolve(ctx context.Context, profile string, pod *v1.Pod, claims Claims) ([]Volume, error) {
-	r := resolver{profile: profile, pod: pod, claims: claims}
+// Resolve says what the pod's volumes are on an engine with these features. An error names the volume that can't be had (yet).
+func Resolve(ctx context.Context, profile string, pod *v1.Pod, claims Claims, features docker.Features) ([]Volume, error) {
+	r := resolver{profile: profile, pod: pod, claims: claims, features: features}
 	out := []Volume{{Name: ScratchVolume, Engine: r.engineName("pod"), Create: r.owned(r.engineName("pod"), nil)}}
 	for i := range pod.Spec.Volumes {
 		v, err := r.resolve(ctx, &pod.Spec.Volumes[i])
@@ -66,9 +66,16 @@ func Resolve(ctx context.Context, profile string, pod *v1.Pod, claims Claims) ([
 }
 
 type resolver struct {
-	profile string
-	pod     *v1.Pod
-	claims  Claims
+	profile  string
+	pod      *v1.Pod
+	claims   Claims
+	features docker.Features
+}
+
+// ImageCopy is the engine volume for an image's files, on an engine that can't mount images.
+func ImageCopy(profile string, pod *v1.Pod, name string) docker.VolumeSpec {
+	r := resolver{profile: profile, pod: pod}
+	return *r.owned(r.engineName("v_"+name), nil)
 }
 
 // engineName keeps the scratch volume ("pod") apart from the pod's own ("v_" and its name).
@@ -98,6 +105,8 @@ func (r *resolver) resolve(ctx context.Context, v *v1.Volume) (Volume, error) {
 		return hostPath(v.HostPath), nil
 	case v.NFS != nil:
 		return r.nfs(name, v.NFS.Server, v.NFS.Path, v.NFS.ReadOnly), nil
+	case v.Image != nil && !r.features.ImageMounts:
+		return Volume{Image: v.Image.Reference, Engine: name, Create: r.owned(name, nil), ReadOnly: true, Shared: true}, nil
 	case v.Image != nil:
 		return Volume{Image: v.Image.Reference, ReadOnly: true, Shared: true}, nil
 	case v.PersistentVolumeClaim != nil:

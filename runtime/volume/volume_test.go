@@ -69,7 +69,7 @@ func fill(t *testing.T, change func(*v1.Pod), sources ...v1.VolumeSource) (*Cont
 	if change != nil {
 		change(p)
 	}
-	volumes, err := Resolve(t.Context(), "prof", p, api{})
+	volumes, err := Resolve(t.Context(), "prof", p, api{}, docker.Features{})
 	if err != nil {
 		return nil, nil, err
 	}
