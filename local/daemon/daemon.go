@@ -65,8 +65,10 @@ type daemon struct {
 	leaveNetwork atomic.Pointer[func()]
 	sets         *sets
 
-	// ready is closed when the cluster's DNS has answered once.
+	// ready is closed when the cluster's DNS has answered once, and localhost's ports are open.
 	ready chan struct{}
+	// abandonStart ends a start that is under way; the daemon then waits for its end as one that has started.
+	abandonStart context.CancelCauseFunc
 	// stop takes the request that ends the daemon.
 	stop chan client.StopRequest
 	// failed takes the error of a part that ended although nobody asked it to.
@@ -110,7 +112,9 @@ func (d *daemon) run(ctx context.Context) error {
 		undo.unwind(d.log)
 		cancel()
 	}()
-	if err := d.start(ctx, runCtx, &undo); err != nil {
+	startCtx, abandon := context.WithCancelCause(ctx)
+	d.abandonStart = abandon
+	if err := d.start(startCtx, runCtx, &undo); err != nil && context.Cause(startCtx) != errStopped {
 		return err
 	}
 	go memory.Keep(runCtx, d.log)

@@ -20,6 +20,9 @@ const (
 	parallelStops = 32
 )
 
+// errStopped is why a start is abandoned.
+var errStopped = errors.New("the cluster is being stopped")
+
 // awaitReady returns when the cluster's DNS has answered once.
 func (d *daemon) awaitReady(ctx context.Context) error {
 	select {
@@ -52,7 +55,8 @@ func (d *daemon) stopContainers(ctx context.Context, now bool) error {
 	if err != nil {
 		return err
 	}
-	p.leave() // or the node would start them again
+	d.abandonStart(errStopped) // what it still waits for does not come any more
+	p.leave()                  // or the node would start them again
 	for _, role := range []docker.Role{docker.RoleContainer, docker.RoleSandbox} {
 		containers, err := d.engine.ListContainers(ctx, docker.ListOptions{
 			Labels: docker.ProfileLabels(d.profile.Name, role), RunningOnly: true,

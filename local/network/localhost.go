@@ -65,7 +65,7 @@ func newLocalhost(ctx context.Context, n *Network, c Cluster) *localhost {
 	l.ingress = ingress.New(ingress.Config{
 		Client: client, Informers: c.Informers, Recorder: recorder, Services: n.program, Backends: n.program.backends,
 		Pod: n.program.pod, Dial: n.dialCluster, Bind: n.cfg.Bind, Ports: n.cfg.IngressPorts, Authority: n.authority(),
-		AccessLog: l.accessLog(), Changed: changed, Logger: n.log,
+		AccessLog: l.accessLog(), Changed: changed, Opened: func() { close(n.listening) }, Logger: n.log,
 	})
 	if c.CRDs != nil {
 		l.gateway = gateway.New(gateway.Config{

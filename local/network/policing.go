@@ -54,7 +54,7 @@ func newPolicing(n *Network, c Cluster, recorder record.EventRecorder) *policing
 }
 
 // watch makes changes wake the policing. Pods and namespaces matter only while there are policies.
-func (p *policing) watch(c Cluster) ([]cache.InformerSynced, error) {
+func (p *policing) watch(c Cluster) ([]cache.DoneChecker, error) {
 	always := func() { p.poke() }
 	ifActive := func() {
 		p.mu.Lock()
@@ -63,7 +63,7 @@ func (p *policing) watch(c Cluster) ([]cache.InformerSynced, error) {
 			p.poke()
 		}
 	}
-	var synced []cache.InformerSynced
+	var synced []cache.DoneChecker
 	var failed error
 	for informer, poke := range map[cache.SharedIndexInformer]func(){
 		c.Informers.Networking().V1().NetworkPolicies().Informer(): always,
@@ -77,7 +77,7 @@ func (p *policing) watch(c Cluster) ([]cache.InformerSynced, error) {
 			failed = errors.Join(failed, err)
 			continue
 		}
-		synced = append(synced, registration.HasSynced)
+		synced = append(synced, registration.HasSyncedChecker())
 	}
 	return synced, failed
 }

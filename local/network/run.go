@@ -51,6 +51,9 @@ func (n *Network) Run(ctx context.Context, c Cluster) error {
 		return fmt.Errorf("watch the configuration of DNS: %w", err)
 	}
 	synced = append(append(synced, more...), stubs)
+	if err := localhost.ingress.Watch(); err != nil {
+		return err
+	}
 	c.Informers.Start(ctx.Done())
 	go n.keep(ctx)
 	// The Ingresses close their ports when the Services can't take them any more.
@@ -73,7 +76,7 @@ func (n *Network) Run(ctx context.Context, c Cluster) error {
 		}
 	}()
 	defer func() { <-serving }()
-	if !cache.WaitForCacheSync(ctx.Done(), synced...) {
+	if !cache.WaitFor(ctx, "", synced...) {
 		return ctx.Err()
 	}
 	localhost.apply(n.program.take())
@@ -93,6 +96,17 @@ func (n *Network) Run(ctx context.Context, c Cluster) error {
 	defer func() { <-policed }()
 	n.programLoop(ctx, localhost)
 	return ctx.Err()
+}
+
+// WaitListening returns when localhost's ports are open for the Services, pods and Ingresses that there were when Run began, as
+// far as they can be had. Gateways follow when their definitions are known.
+func (n *Network) WaitListening(ctx context.Context) error {
+	select {
+	case <-n.listening:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("wait for localhost's ports: %w", ctx.Err())
+	}
 }
 
 // settlePorts is how long the Ingresses have to open the ports that they had before the daemon started. Chosen; they take
@@ -146,7 +160,7 @@ func (n *Network) tell(control net.Conn, full bool) error {
 }
 
 // watch feeds the program from the cluster's objects.
-func (p *program) watch(f informers.SharedInformerFactory) ([]cache.InformerSynced, error) {
+func (p *program) watch(f informers.SharedInformerFactory) ([]cache.DoneChecker, error) {
 	type source struct {
 		informer cache.SharedIndexInformer
 		set      func(obj any)
@@ -158,7 +172,7 @@ func (p *program) watch(f informers.SharedInformerFactory) ([]cache.InformerSync
 		{f.Core().V1().Pods().Informer(), p.onPod, p.onPodGone},
 		{f.Core().V1().Namespaces().Informer(), p.onNamespace, p.onNamespaceGone},
 	}
-	var synced []cache.InformerSynced
+	var synced []cache.DoneChecker
 	var failed error
 	for _, s := range sources {
 		registration, err := s.informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
@@ -175,7 +189,7 @@ func (p *program) watch(f informers.SharedInformerFactory) ([]cache.InformerSync
 			failed = errors.Join(failed, err)
 			continue
 		}
-		synced = append(synced, registration.HasSynced)
+		synced = append(synced, registration.HasSyncedChecker())
 	}
 	return synced, failed
 }

@@ -26,7 +26,7 @@ func newStubs(p *program, recorder record.EventRecorder) *stubs {
 	return &stubs{program: p, recorder: recorder, maps: map[string]*corev1.ConfigMap{}, told: map[string]string{}}
 }
 
-func (s *stubs) watch(c Cluster) (cache.InformerSynced, error) {
+func (s *stubs) watch(c Cluster) (cache.DoneChecker, error) {
 	registration, err := c.Informers.Core().V1().ConfigMaps().Informer().AddEventHandler(cache.FilteringResourceEventHandler{
 		FilterFunc: func(obj any) bool {
 			o, ok := obj.(*corev1.ConfigMap)
@@ -49,7 +49,7 @@ func (s *stubs) watch(c Cluster) (cache.InformerSynced, error) {
 	if err != nil {
 		return nil, err
 	}
-	return registration.HasSynced, nil
+	return registration.HasSyncedChecker(), nil
 }
 
 func (s *stubs) set(o *corev1.ConfigMap) {

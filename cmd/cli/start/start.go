@@ -30,7 +30,8 @@ func NewCmd(e *env.Env) *cobra.Command {
 		Long: `Start the cluster of the profile on the Docker Engine that docker itself would use, and put its
 context into the kubeconfig that kubectl would write.
 
-It returns when the API is ready and the cluster's DNS answers; --wait=false returns at API ready.
+It returns when the API is ready, the cluster's DNS answers and localhost's ports of what the cluster has are open;
+--wait=false returns at API ready.
 A cluster that was stopped comes back with everything it had, at the same port.`,
 		Example: `  skiff start
   skiff start -p blue --nodes 3
@@ -44,7 +45,7 @@ A cluster that was stopped comes back with everything it had, at the same port.`
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	f := c.Flags()
-	f.BoolVar(&o.WaitDNS, "wait", true, "Wait until the cluster's DNS answers, not only its API")
+	f.BoolVar(&o.WaitDNS, "wait", true, "Wait until the cluster's DNS answers and localhost's ports are open, not only its API")
 	f.BoolVar(&o.keepContext, "keep-context", false, "Leave the kubeconfig's current context as it is")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "Print nothing unless something fails")
 	f.IntVar(&o.APIPort, "api-port", 0, "TCP port of the Kubernetes API on 127.0.0.1 (default: the one it had, or a free one)")

@@ -16,6 +16,14 @@ func TestAKilledDaemonComesBackToRunningPods(t *testing.T) {
 	kubectl(t, "expose", "deployment", "survivor", "--port=80", "--type=NodePort")
 	url := nodePortURL(t, "survivor")
 	eventuallyServes(t, url, "version 0.1")
+	apply(t, `
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: survivor}
+spec: {rules: [{host: survivor.localhost, http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: survivor, port: {number: 80}}}}]}}]}
+`)
+	site := strings.Fields(skiff(t, "service", "survivor", "-n", "killed", "--url"))
+	eventuallyServes(t, site[len(site)-1], "version 0.1")
 	// Pods of earlier tests may still be on their way out; these are to be left alone.
 	untouched := func() string {
 		return containers(t, "io.kubernetes.pod.namespace=killed") + containers(t, "skiff.local/role=relay")
@@ -39,6 +47,12 @@ func TestAKilledDaemonComesBackToRunningPods(t *testing.T) {
 	})
 
 	skiff(t, "start")
+	// What a script does next finds the ports open.
+	for _, url := range append(site, url) {
+		if body, err := page(url); err != nil || !strings.Contains(body, "version 0.1") {
+			t.Errorf("%s, right after the start: %q, %v", url, body, err)
+		}
+	}
 	if got := jsonpath(t, "{.data.a}", "configmap", "last-words"); got != "b" {
 		t.Errorf("the last acknowledged write is gone: %q", got)
 	}
@@ -146,8 +160,11 @@ func TestWhatComesRightAfterAStartFindsTheNode(t *testing.T) {
 		skiff(t, "stop", "--now")
 		skiff(t, "get", "pods", "-n", "early")
 		skiff(t, "stop", "--now")
-		if left := containers(t); left != "" {
-			t.Fatalf("stop left running:\n%s", left)
+		// A stop that takes away what the start still waits for ends both.
+		skiff(t, "start", "--wait=false")
+		skiff(t, "stop", "--now")
+		if left := containers(t); left != "" || readStatus(t).Running {
+			t.Fatalf("stop left running, besides a daemon %v:\n%s", readStatus(t).Running, left)
 		}
 	}
 	skiff(t, "start")

@@ -75,7 +75,7 @@ func (c *Controller) secretLister(ctx context.Context) (corelisters.SecretLister
 		return nil, err
 	}
 	c.cfg.Informers.Start(ctx.Done())
-	if !cache.WaitForCacheSync(ctx.Done(), registration.HasSynced) {
+	if !cache.WaitFor(ctx, "", registration.HasSyncedChecker()) {
 		return nil, ctx.Err()
 	}
 	c.secrets = secrets.Lister()

@@ -50,7 +50,9 @@ type Config struct {
 	// Changed, when not nil, is called when a Listener is served otherwise than before, or a Secret has changed. It must
 	// not block.
 	Changed func()
-	Logger  *slog.Logger
+	// Opened, when not nil, is called once the ports are open for what there was when Run began, as far as they can be had.
+	Opened func()
+	Logger *slog.Logger
 }
 
 // A Controller keeps the routing table in step with the cluster and serves it.
@@ -60,6 +62,8 @@ type Controller struct {
 	wake    chan struct{}
 	classes networkinglisters.IngressClassLister
 	list    networkinglisters.IngressLister
+	synced  []cache.DoneChecker
+	opened  func() // calls Config.Opened, the first time
 
 	mu        sync.Mutex
 	secrets   corelisters.SecretLister      // guarded by mu; nil until a Secret is needed
@@ -69,7 +73,10 @@ type Controller struct {
 
 // New returns a controller; Run makes it work.
 func New(cfg Config) *Controller {
-	c := &Controller{cfg: cfg, wake: make(chan struct{}, 1), told: map[types.UID]map[string]bool{}}
+	c := &Controller{cfg: cfg, wake: make(chan struct{}, 1), opened: func() {}, told: map[types.UID]map[string]bool{}}
+	if cfg.Opened != nil {
+		c.opened = sync.OnceFunc(cfg.Opened)
+	}
 	c.server = httpproxy.NewServer(httpproxy.Config{
 		Backends: cfg.Backends, Dial: cfg.Dial, Pod: cfg.Pod, Bind: cfg.Bind, Ports: cfg.Ports, AccessLog: cfg.AccessLog, Logger: cfg.Logger,
 		Changed: func() { c.poke(); c.served() }, // what is served where is in the status of objects
@@ -99,8 +106,8 @@ func (c *Controller) poke() {
 	}
 }
 
-// Run serves until ctx ends. The IngressClass is made when it is missing.
-func (c *Controller) Run(ctx context.Context) error {
+// Watch makes the controller hear of what there is, once the informers run. Call it before Run.
+func (c *Controller) Watch() error {
 	classes := c.cfg.Informers.Networking().V1().IngressClasses()
 	ingresses := c.cfg.Informers.Networking().V1().Ingresses()
 	c.classes, c.list = classes.Lister(), ingresses.Lister()
@@ -109,16 +116,19 @@ func (c *Controller) Run(ctx context.Context) error {
 		UpdateFunc: func(any, any) { c.poke() },
 		DeleteFunc: func(any) { c.poke() },
 	}
-	var synced []cache.InformerSynced
 	for _, informer := range []cache.SharedIndexInformer{classes.Informer(), ingresses.Informer()} {
 		registration, err := informer.AddEventHandler(anyChange)
 		if err != nil {
 			return fmt.Errorf("watch Ingresses: %w", err)
 		}
-		synced = append(synced, registration.HasSynced)
+		c.synced = append(c.synced, registration.HasSyncedChecker())
 	}
-	c.cfg.Informers.Start(ctx.Done())
-	if !cache.WaitForCacheSync(ctx.Done(), synced...) {
+	return nil
+}
+
+// Run serves until ctx ends. The IngressClass is made when it is missing.
+func (c *Controller) Run(ctx context.Context) error {
+	if !cache.WaitFor(ctx, "", c.synced...) {
 		return ctx.Err()
 	}
 	if err := c.ensureClass(ctx); err != nil {
@@ -190,6 +200,7 @@ func (c *Controller) sync(ctx context.Context) {
 	certs, more := c.certificates(ctx, ours)
 	findings = append(findings, more...)
 	c.server.Offer(c.offers(ours, routes, fallback, certs))
+	c.opened()
 	c.tell(findings, all)
 	for _, ing := range ours {
 		if want := localStatus(c.server.Status()); !reflect.DeepEqual(ing.Status.LoadBalancer.Ingress, want) {

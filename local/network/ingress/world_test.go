@@ -80,7 +80,11 @@ func newWorld(t *testing.T, objects ...runtime.Object) *world {
 		Ports: httpproxy.Ports{HTTP: []uint16{free(t)}, HTTPS: []uint16{free(t)}}, Authority: ca, AccessLog: w.log,
 		Logger: slog.New(slog.DiscardHandler),
 	})
+	if err := w.c.Watch(); err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
+	factory.Start(ctx.Done())
 	ended := make(chan struct{})
 	go func() { defer close(ended); w.c.Run(ctx) }()
 	t.Cleanup(func() { cancel(); <-ended; factory.Shutdown() })
