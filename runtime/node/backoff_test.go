@@ -114,6 +114,11 @@ func TestRestarts(t *testing.T) {
 	if l := status(p, "main").LastTerminationState.Terminated; l == nil || l.Reason != "ContainerStatusUnknown" || l.ExitCode != 137 {
 		t.Errorf("a container that went while no daemon looked: %+v", l)
 	}
+	// The daemon before had counted two of three restarts; the next pause is twice as long all the same.
+	c.until("crash", "waiting longer", patience, func(p *v1.Pod) bool {
+		w := status(p, "main").State.Waiting
+		return count("main", 3)(p) && w != nil && strings.Contains(w.Message, "back-off 40s restarting failed container=main pod=crash_default")
+	})
 	if s := status(c.get("own-policy"), "main"); s.RestartCount != 1 || s.State.Running == nil {
 		t.Errorf("own-policy after a restart of the daemon: %+v", s)
 	}
