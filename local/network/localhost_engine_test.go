@@ -105,6 +105,8 @@ func testLocalhost(t *testing.T, c *networktest.Cluster, client *networktest.Pod
 			s.Spec.Type = corev1.ServiceTypeLoadBalancer
 			s.Spec.Ports = s.Spec.Ports[:1]
 			s.Spec.Ports[0].Port = port
+			s.Spec.ExternalTrafficPolicy = corev1.ServiceExternalTrafficPolicyLocal
+			s.Spec.HealthCheckNodePort = freePort(t)
 			c.Service(s)
 			c.Slice("default", name, []networktest.Port{httpPort, udpPort}, networktest.Endpoint{IP: pod.IP.String()})
 			var ingress []corev1.LoadBalancerIngress
@@ -127,6 +129,9 @@ func testLocalhost(t *testing.T, c *networktest.Cluster, client *networktest.Pod
 					}
 					return ""
 				})
+			}
+			if got := httpGet(fmt.Sprintf("http://localhost:%d/", s.Spec.HealthCheckNodePort)); !strings.Contains(got, `"localEndpoints": 1`) {
+				t.Errorf("the port for health checks: %s", got)
 			}
 			if runtime.GOOS != "linux" {
 				continue

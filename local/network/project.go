@@ -17,7 +17,10 @@ import (
 type view struct {
 	relay relayproto.Service
 	pods  map[types.UID]struct{} // that are behind the Service, ready or not
-	bind  map[uint16]netip.Addr  // where a host port asks to be opened, by port; elsewhere as usual
+	ready int                    // how many addresses are ready endpoints
+	// healthPort is a port of the node that tells whether there are any; 0 for none.
+	healthPort uint16
+	bind       map[uint16]netip.Addr // where a host port asks to be opened, by port; elsewhere as usual
 }
 
 // backends returns the endpoints of one of the Service's ports.
@@ -59,6 +62,7 @@ func project(svc *corev1.Service, subnet netip.Prefix, slices_ []*discoveryv1.En
 		return v
 	}
 	endpoints := collect(svc, slices_, fateOf, v.pods)
+	v.ready, v.healthPort = len(endpoints.records()), uint16(svc.Spec.HealthCheckNodePort)
 	v.relay.Headless = svc.Spec.ClusterIP == corev1.ClusterIPNone
 	v.relay.AffinitySeconds = int(affinity(svc) / time.Second)
 	for _, text := range svc.Spec.ClusterIPs {

@@ -30,6 +30,8 @@ type Target struct {
 	Affinity time.Duration
 	// Quiet ports may fail without anybody being told: a family or an address that this machine does not have.
 	Quiet bool
+	// Health, when not nil, is what TCP connections are answered with instead.
+	Health *Health
 }
 
 // An Owner says for whom a port is open.

@@ -59,6 +59,12 @@ func (t *target) chose(client netip.Addr, to netip.AddrPort, now time.Time) {
 	}
 }
 
+func (t *target) health() *Health {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.now.Health
+}
+
 // has reports whether a backend is still one.
 func (t *target) has(b netip.AddrPort) bool {
 	t.mu.Lock()

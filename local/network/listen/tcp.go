@@ -33,6 +33,10 @@ func (m *Manager) serveTCP(l *net.TCPListener, t *target) {
 }
 
 func (m *Manager) carryTCP(conn *net.TCPConn, t *target) {
+	if h := t.health(); h != nil {
+		h.serve(conn)
+		return
+	}
 	client := conn.RemoteAddr().(*net.TCPAddr).AddrPort().Addr().Unmap()
 	backend, at, err := connect(m.cfg.Dial, "tcp", t, client)
 	if err != nil {
