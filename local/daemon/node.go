@@ -51,6 +51,7 @@ func (d *daemon) startNode(ctx context.Context, undo *stack) error {
 	for _, n := range nodes.Numbered(d.profile.Name, d.settings.Nodes) {
 		names = append(names, n.Name)
 	}
+	nodeObjects := d.api.Informers().Core().V1().Nodes().Lister()
 	agent, err := node.New(node.Config{
 		Engine: d.engine, Client: d.client, Informers: d.api.Informers(),
 		NodeNames: names, Profile: d.profile.Name, Network: d.network.Name(),
@@ -66,6 +67,13 @@ func (d *daemon) startNode(ctx context.Context, undo *stack) error {
 			if err := d.network.Guard(ctx, pod, address); err != nil {
 				d.log.Warn("a pod starts although its NetworkPolicies are not in force", "pod", pod.Namespace+"/"+pod.Name, "error", err)
 			}
+		},
+		Admit: func(pod *corev1.Pod, others []*corev1.Pod) (reason, message string) {
+			object, err := nodeObjects.Get(pod.Spec.NodeName)
+			if err != nil {
+				return "", "" // not seen yet: nothing is known against the pod
+			}
+			return nodes.Admit(object, pod, others)
 		},
 		HostCredentials: hostCredentials(d.log),
 		Recorder:        events.NewRecorder(scheme.Scheme, corev1.EventSource{Component: "kubelet", Host: names[0]}),

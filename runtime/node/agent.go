@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	corelisters "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/cache"
+	podutil "k8s.io/kubernetes/pkg/api/v1/pod"
 
 	"skiff.local/skiff/runtime/docker"
 	"skiff.local/skiff/runtime/image"
@@ -208,7 +209,29 @@ func (a *Agent) ensureWorker(p *v1.Pod) {
 		w.Update(p)
 		return
 	}
+	if a.ctx.Err() != nil {
+		return
+	}
+	if reason, message := a.admitLocked(p); reason != "" {
+		a.keepLocked(p, pod.Reject(a.ctx, a.shared, p, reason, message))
+		return
+	}
 	a.startLocked(p, nil, false)
+}
+
+// admitLocked asks whether the node takes a pod that nobody has begun to run. Those that it runs count against it until they have
+// ended; a.mu is held.
+func (a *Agent) admitLocked(p *v1.Pod) (reason, message string) {
+	if a.cfg.Admit == nil || p.Status.StartTime != nil || p.DeletionTimestamp != nil || podutil.IsPodPhaseTerminal(p.Status.Phase) {
+		return "", ""
+	}
+	var others []*v1.Pod
+	for _, other := range a.listed() {
+		if a.workers[other.UID] != nil && other.Spec.NodeName == p.Spec.NodeName && !podutil.IsPodPhaseTerminal(other.Status.Phase) {
+			others = append(others, other)
+		}
+	}
+	return a.cfg.Admit(p, others)
 }
 
 // startLocked starts a worker; a.mu is held.
@@ -216,7 +239,11 @@ func (a *Agent) startLocked(p *v1.Pod, existing []docker.ContainerSummary, gone 
 	if a.ctx.Err() != nil {
 		return
 	}
-	w := pod.Start(a.ctx, a.shared, p, existing, gone)
+	a.keepLocked(p, pod.Start(a.ctx, a.shared, p, existing, gone))
+}
+
+// keepLocked keeps a worker until nothing is left of its pod; a.mu is held.
+func (a *Agent) keepLocked(p *v1.Pod, w *pod.Worker) {
 	a.workers[p.UID], a.owners[p.UID] = w, p
 	a.running.Go(func() {
 		<-w.Done()

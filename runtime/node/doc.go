@@ -61,6 +61,9 @@ type Config struct {
 	// Isolate blocks until the NetworkPolicies of a pod with a new sandbox are in force. The agent starts no container
 	// before. Nil: nothing to wait for.
 	Isolate func(ctx context.Context, pod *v1.Pod, address netip.Addr)
+	// Admit says why the node can't take a pod beside the others that it runs, in kubelet's words; an empty reason takes it. It is
+	// asked once, before anything of the pod is made, and must not block. Nil takes every pod.
+	Admit func(pod *v1.Pod, others []*v1.Pod) (reason, message string)
 	// EndpointGone is told when nothing is left of a pod; optional.
 	EndpointGone func(uid types.UID)
 	// HostCredentials open registries for pods without pull secrets of their own; optional.

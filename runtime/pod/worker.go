@@ -100,18 +100,34 @@ type proberKey struct {
 // Start starts the worker of a pod. existing are the pod's containers in the engine, for a pod that was there before this
 // process; gone says that the API has no such pod any more and what exists has to go.
 func Start(ctx context.Context, cfg *Config, pod *v1.Pod, existing []docker.ContainerSummary, gone bool) *Worker {
+	w := newWorker(ctx, cfg, pod)
+	w.gone = gone
+	w.adopt(existing)
+	go w.run()
+	return w
+}
+
+// Reject starts the worker of a pod that the node does not take: it fails, and nothing of it is ever started.
+func Reject(ctx context.Context, cfg *Config, pod *v1.Pod, reason, message string) *Worker {
+	w := newWorker(ctx, cfg, pod)
+	w.verdict = &plan.Verdict{Reason: reason, Message: "Pod was rejected: " + message}
+	w.event(v1.EventTypeWarning, reason, message)
+	w.adopt(nil)
+	go w.run()
+	return w
+}
+
+func newWorker(ctx context.Context, cfg *Config, pod *v1.Pod) *Worker {
 	ctx, cancel := context.WithCancel(ctx)
 	w := &Worker{
 		cfg: cfg, ctx: ctx, cancel: cancel, done: make(chan struct{}), known: make(chan struct{}), wake: make(chan struct{}, 1),
-		pod: pod.DeepCopy(), gone: gone,
+		pod:       pod.DeepCopy(),
 		sandboxes: map[string]*plan.Sandbox{}, containers: map[string]*plan.Container{}, images: map[string]ensured{},
 		probes: map[string]plan.Probes{}, probers: map[proberKey]context.CancelFunc{}, hooks: map[string]plan.Hook{}, preStopped: map[string]bool{}, resources: map[string]docker.Resources{},
 		again: map[string]bool{}, faults: map[plan.Key]plan.Fault{}, flights: map[plan.Key]*flight{},
 		inspecting: map[string]bool{}, mountpoints: map[string]string{}, tokens: map[string]token{},
 	}
 	w.current.Store(w.pod)
-	w.adopt(existing)
-	go w.run()
 	return w
 }
 

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // withNodes shows the engine as n nodes for one test.
@@ -104,4 +105,57 @@ func TestNodesAreDrainedAndFilledAgain(t *testing.T) {
 		t.Errorf("top nodes:\n%s", out)
 	}
 	eventuallyPrints(t, "everywhere-", "top", "pods", "--containers")
+}
+
+const bound = `
+apiVersion: v1
+kind: Pod
+metadata: {name: first}
+spec:
+  nodeName: NODE
+  terminationGracePeriodSeconds: 1
+  containers: [{name: c, image: "IMAGE:0.1", ports: [{containerPort: 8080, hostPort: 21391}]}]
+---
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: second}
+spec:
+  serviceName: second
+  selector: {matchLabels: {app: second}}
+  template:
+    metadata: {labels: {app: second}}
+    spec:
+      nodeName: NODE
+      terminationGracePeriodSeconds: 1
+      containers: [{name: c, image: "IMAGE:0.1", ports: [{containerPort: 8080, hostPort: 21391}]}]
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: large}
+spec: {nodeName: NODE, containers: [{name: c, image: "IMAGE:0.1", resources: {requests: {cpu: "1000"}}}]}
+`
+
+// TestPodsThatTheirNodeCantTakeFail: whoever binds a pod without the scheduler gets kubelet's answer, and a controller that
+// replaces what failed succeeds when there is room.
+func TestPodsThatTheirNodeCantTakeFail(t *testing.T) {
+	ensureStarted(t)
+	namespace(t, "bound")
+	node := jsonpath(t, "{.items[0].metadata.name}", "nodes")
+	manifest := strings.ReplaceAll(bound, "NODE", node)
+	first, rest, _ := strings.Cut(manifest, "---\n")
+	kubectl(t, "apply", "-f", file(t, "first.yaml", first))
+	kubectl(t, "wait", "pod/first", "--for=condition=Ready", "--timeout=2m")
+	kubectl(t, "apply", "-f", file(t, "rest.yaml", rest))
+	kubectl(t, "wait", "pod/large", "--for=jsonpath={.status.reason}=OutOfcpu", "--timeout=1m")
+	eventually(t, time.Minute, func() string {
+		if events := kubectl(t, "get", "events", "--field-selector=reason=NodePorts", "-o", "name"); events == "" {
+			return "no event says that the port is taken"
+		}
+		return ""
+	})
+	if left := containers(t, "io.kubernetes.pod.namespace=bound", "io.kubernetes.pod.name=large"); left != "" {
+		t.Errorf("containers of a pod that was rejected:\n%s", left)
+	}
+	kubectl(t, "delete", "pod/first")
+	kubectl(t, "rollout", "status", "statefulset/second", "--timeout=2m")
 }
