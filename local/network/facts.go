@@ -157,26 +157,28 @@ func (p *program) drain(uid types.UID) (change uint64, served bool) {
 	return p.asked, len(p.byPod[uid]) > 0
 }
 
-// addressesOf are the addresses that a pod has as an endpoint.
-func (p *program) addressesOf(uid types.UID) []netip.Addr {
+// endpointsOf are the addresses and TCP ports that a pod has as an endpoint.
+func (p *program) endpointsOf(uid types.UID) []netip.AddrPort {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var all []netip.Addr
+	var all []netip.AddrPort
 	for key := range p.byPod[uid] {
 		for _, slice := range p.slices[key] {
-			for _, e := range slice.Endpoints {
-				if e.TargetRef == nil || e.TargetRef.UID != uid {
-					continue
-				}
-				for _, text := range e.Addresses {
-					if addr, err := netip.ParseAddr(text); err == nil && !slices.Contains(all, addr) {
-						all = append(all, addr)
+			one := *slice
+			one.Endpoints = slices.DeleteFunc(slices.Clone(slice.Endpoints), func(e discoveryv1.Endpoint) bool {
+				return e.TargetRef == nil || e.TargetRef.UID != uid
+			})
+			for _, e := range collect(&corev1.Service{}, []*discoveryv1.EndpointSlice{&one}, p.fateLocked, map[types.UID]struct{}{}) {
+				for _, port := range e.ports {
+					if port.Protocol == relayproto.TCP {
+						all = append(all, netip.AddrPortFrom(e.addr, port.Port))
 					}
 				}
 			}
 		}
 	}
-	return all
+	slices.SortFunc(all, netip.AddrPort.Compare)
+	return slices.Compact(all)
 }
 
 func (p *program) fateLocked(uid types.UID) fate {

@@ -153,7 +153,7 @@ func (l *localhost) portsOf(key relayproto.Key, v *view) map[listen.Port]listen.
 			add(addr, p.NodePort, p, false)
 		}
 		if v.relay.NoDNS {
-			for _, addr := range l.hostBind(v, p.Port) {
+			for _, addr := range l.hostBind(v, p) {
 				add(addr, p.Port, p, false)
 			}
 		}
@@ -178,9 +178,9 @@ func (l *localhost) settle() {
 }
 
 // hostBind are the addresses that a pod's host port is opened on.
-func (l *localhost) hostBind(v *view, port uint16) []netip.Addr {
-	if addr, ok := v.bind[port]; ok {
-		return []netip.Addr{addr}
+func (l *localhost) hostBind(v *view, p relayproto.Port) []netip.Addr {
+	if addrs, ok := v.bind[hostPort{p.Port, p.Protocol}]; ok {
+		return addrs
 	}
 	return l.network.cfg.Bind
 }

@@ -224,6 +224,14 @@ func (p *program) reached(change uint64) (bool, <-chan struct{}) {
 // forRelay is the Service as the relay shall serve it: a headless one forwards nothing.
 func (v *view) forRelay(nodes int) relayproto.Service {
 	s := v.relay
+	if s.NoDNS { // a pod's host ports
+		s.Ports = nil
+		for _, p := range v.relay.Ports {
+			if v.atNode(p) {
+				s.Ports = append(s.Ports, p)
+			}
+		}
+	}
 	if s.Headless || nodes < 2 {
 		s.Ports = slices.Clone(s.Ports)
 		for i := range s.Ports {

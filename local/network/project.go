@@ -20,7 +20,8 @@ type view struct {
 	ready int                    // how many addresses are ready endpoints
 	// healthPort is a port of the node that tells whether there are any; 0 for none.
 	healthPort uint16
-	bind       map[uint16]netip.Addr // where a host port asks to be opened, by port; elsewhere as usual
+	// bind is where a host port is opened on this machine; elsewhere as usual.
+	bind map[hostPort][]netip.Addr
 }
 
 // backends returns the endpoints of one of the Service's ports.
@@ -232,43 +233,6 @@ func (all endpoints) records() []relayproto.Endpoint {
 	}
 	slices.SortFunc(found, func(a, b relayproto.Endpoint) int { return a.Addr.Compare(b.Addr) })
 	return found
-}
-
-// hostPorts is the pseudo-Service that forwards a pod's host ports from the node's address.
-func hostPorts(pod *corev1.Pod, node netip.Addr) *view {
-	v := &view{
-		relay: relayproto.Service{Key: podKey(pod.Namespace, pod.Name), NoDNS: true, ClusterIPs: []netip.Addr{node}},
-		pods:  map[types.UID]struct{}{pod.UID: {}}, bind: map[uint16]netip.Addr{},
-	}
-	ip, err := netip.ParseAddr(pod.Status.PodIP)
-	if err != nil || pod.Spec.HostNetwork || pod.DeletionTimestamp != nil || isOver(pod) {
-		return v
-	}
-	for _, c := range pod.Spec.Containers {
-		for _, p := range c.Ports {
-			if p.HostPort > 0 && p.ContainerPort > 0 {
-				if bind, err := netip.ParseAddr(p.HostIP); err == nil && !bind.IsUnspecified() {
-					v.bind[uint16(p.HostPort)] = bind
-				}
-				v.relay.Ports = append(v.relay.Ports, relayproto.Port{
-					Protocol: protocol(p.Protocol), Port: uint16(p.HostPort),
-					Backends: []netip.AddrPort{netip.AddrPortFrom(ip, uint16(p.ContainerPort))},
-				})
-			}
-		}
-	}
-	return v
-}
-
-func hasHostPorts(pod *corev1.Pod) bool {
-	for _, c := range pod.Spec.Containers {
-		for _, p := range c.Ports {
-			if p.HostPort > 0 {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // podKey can't be the key of a Service: names have no colon.

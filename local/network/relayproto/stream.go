@@ -124,7 +124,7 @@ func PipeAnswer(a, b net.Conn, answered func()) {
 			abort(src)
 			return
 		}
-		closeWrite(dst)
+		CloseWrite(dst)
 	}
 	go one(a, b)
 	one(b, a)
@@ -146,8 +146,8 @@ func copyFirst(dst, src net.Conn) error {
 	return err
 }
 
-// closeWrite ends one direction: a yamux stream's Close is a half-close, other connections have CloseWrite.
-func closeWrite(c net.Conn) {
+// CloseWrite ends one direction: a yamux stream's Close is a half-close, other connections have CloseWrite.
+func CloseWrite(c net.Conn) {
 	switch c := c.(type) {
 	case *yamux.Stream:
 		c.Close()
