@@ -52,33 +52,39 @@ func (p *Profile) ReadCredentials() (Credentials, error) {
 
 // MergeKubeconfig puts the profile's context into the user's kubeconfig, in the file that kubectl itself would write
 // (the first existing one of KUBECONFIG, else ~/.kube/config), under kubectl's lock. A namespace or extension that the
-// user gave the context stays. With use, the context becomes the current one. It returns the file's path.
-func (p *Profile) MergeKubeconfig(c Credentials, use bool) (path string, err error) {
-	return p.changeKubeconfig(func(config *clientcmdapi.Config) bool {
+// user gave the context stays. With use, the context becomes the current one, unless an alias of it is. It returns the name
+// under which the cluster is found, and the file's path.
+func (p *Profile) MergeKubeconfig(c Credentials, use bool) (name, path string, err error) {
+	path, err = p.changeKubeconfig(func(config *clientcmdapi.Config) bool {
 		changed := p.mergeInto(config, c)
-		if use && config.CurrentContext != p.Context() {
-			config.CurrentContext = p.Context()
+		name = p.Context()
+		switch {
+		case p.names(config, config.CurrentContext):
+			name = config.CurrentContext
+		case use:
+			config.CurrentContext = name
 			changed = true
 		}
 		return changed
 	})
+	return name, path, err
 }
 
-// RemoveFromKubeconfig takes the profile's entries out of the user's kubeconfig; when its context was the current one,
-// none is current afterwards. What is not there is no error.
+// RemoveFromKubeconfig takes the profile's entries out of the user's kubeconfig, aliases too; when its context was the current
+// one, none is current afterwards. What is not there is no error.
 func (p *Profile) RemoveFromKubeconfig() error {
 	_, err := p.changeKubeconfig(func(config *clientcmdapi.Config) bool {
-		name := p.Context()
-		if config.Contexts[name] == nil && config.Clusters[name] == nil && config.AuthInfos[name] == nil {
-			return false
+		changed := config.AuthInfos[p.Context()] != nil
+		for _, name := range append(p.aliases(config), p.Context()) {
+			changed = changed || config.Contexts[name] != nil || config.Clusters[name] != nil
+			delete(config.Contexts, name)
+			delete(config.Clusters, name)
+			if changed && config.CurrentContext == name {
+				config.CurrentContext = ""
+			}
 		}
-		delete(config.Contexts, name)
-		delete(config.Clusters, name)
-		delete(config.AuthInfos, name)
-		if config.CurrentContext == name {
-			config.CurrentContext = ""
-		}
-		return true
+		delete(config.AuthInfos, p.Context())
+		return changed
 	})
 	return err
 }
@@ -122,20 +128,13 @@ func (p *Profile) changeKubeconfig(change func(*clientcmdapi.Config) bool) (path
 	}
 }
 
-// mergeInto sets the profile's three entries and tells whether anything changed.
+// mergeInto sets the profile's three entries and the clusters of its aliases, and tells whether anything changed.
 func (p *Profile) mergeInto(config *clientcmdapi.Config, c Credentials) bool {
 	name := p.Context()
 	changed := false
 
-	cluster := config.Clusters[name]
-	if cluster == nil {
-		cluster = clientcmdapi.NewCluster()
-		config.Clusters[name] = cluster
-		changed = true
-	}
-	if cluster.Server != c.Server || string(cluster.CertificateAuthorityData) != string(c.CACert) {
-		cluster.Server, cluster.CertificateAuthorityData, cluster.CertificateAuthority = c.Server, c.CACert, ""
-		changed = true
+	for _, cluster := range append(p.aliases(config), name) {
+		changed = mergeCluster(config, cluster, c) || changed
 	}
 
 	user := config.AuthInfos[name]
@@ -158,6 +157,20 @@ func (p *Profile) mergeInto(config *clientcmdapi.Config, c Credentials) bool {
 	}
 	if context.Cluster != name || context.AuthInfo != name {
 		context.Cluster, context.AuthInfo = name, name
+		changed = true
+	}
+	return changed
+}
+
+func mergeCluster(config *clientcmdapi.Config, name string, c Credentials) (changed bool) {
+	cluster := config.Clusters[name]
+	if cluster == nil {
+		cluster = clientcmdapi.NewCluster()
+		config.Clusters[name] = cluster
+		changed = true
+	}
+	if cluster.Server != c.Server || string(cluster.CertificateAuthorityData) != string(c.CACert) {
+		cluster.Server, cluster.CertificateAuthorityData, cluster.CertificateAuthority = c.Server, c.CACert, ""
 		changed = true
 	}
 	return changed

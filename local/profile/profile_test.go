@@ -179,7 +179,7 @@ current-context: prod
 	}
 	p := open(t, "blue")
 	creds := Credentials{Server: "https://127.0.0.1:7443", CACert: []byte("ca"), ClientCert: []byte("cert"), ClientKey: []byte("key")}
-	path, err := p.MergeKubeconfig(creds, false)
+	_, path, err := p.MergeKubeconfig(creds, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -201,7 +201,7 @@ current-context: prod
 	if err := clientcmd.WriteToFile(*config, second); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := p.MergeKubeconfig(creds, true); err != nil {
+	if _, _, err := p.MergeKubeconfig(creds, true); err != nil {
 		t.Fatal(err)
 	}
 	config, _ = clientcmd.LoadFromFile(second)

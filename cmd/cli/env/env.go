@@ -78,7 +78,7 @@ func (e *Env) Ensure(ctx context.Context) (*client.Cluster, error) {
 	if !said {
 		e.sayStarting(p)
 	}
-	if _, err := p.MergeKubeconfig(c.Credentials(), false); err != nil {
+	if _, _, err := p.MergeKubeconfig(c.Credentials(), false); err != nil {
 		// The verb goes on with credentials of its own.
 		fmt.Fprintf(e.IO.ErrOut, "%s %v\n", e.IO.ErrColours().Yellow("warning:"), err)
 	}

@@ -168,11 +168,11 @@ func newUseCmd(e *env.Env) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			path, err := p.MergeKubeconfig(creds, true)
+			name, path, err := p.MergeKubeconfig(creds, true)
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(e.IO.Out, "verbs use profile %q from now on; context %q is current in %s\n", p.Name, p.Context(), path)
+			fmt.Fprintf(e.IO.Out, "verbs use profile %q from now on; context %q is current in %s\n", p.Name, name, path)
 			return nil
 		},
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {

@@ -76,7 +76,7 @@ func run(ctx context.Context, o *options) error {
 	if !c.Started {
 		o.warnOfIgnored(p)
 	}
-	path, err := p.MergeKubeconfig(c.Credentials(), !o.keepContext)
+	name, path, err := p.MergeKubeconfig(c.Credentials(), !o.keepContext)
 	if err != nil {
 		return err
 	}
@@ -93,7 +93,7 @@ func run(ctx context.Context, o *options) error {
 	if o.keepContext {
 		state = "added"
 	}
-	fmt.Fprintf(o.env.IO.Out, "context %q is %s in %s\n", p.Context(), state, path)
+	fmt.Fprintf(o.env.IO.Out, "context %q is %s in %s\n", name, state, path)
 	return nil
 }
 
