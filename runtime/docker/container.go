@@ -17,6 +17,11 @@ func (e *Engine) StartContainer(ctx context.Context, id string) error {
 	if errors.Is(err, ErrNotModified) {
 		return nil
 	}
+	// The kernel has no other word for a profile that it doesn't know than that for a file.
+	var refusal *Error
+	if errors.As(err, &refusal) && strings.Contains(refusal.Text, "apply apparmor profile") && strings.Contains(refusal.Text, "no such file or directory") {
+		refusal.Advice = "load the AppArmor profile on the engine's host, apparmor_parser -r FILE, or use RuntimeDefault"
+	}
 	return err
 }
 

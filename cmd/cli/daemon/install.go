@@ -108,9 +108,13 @@ func install(ctx context.Context, e *env.Env) error {
 		_ = os.Remove(s.path)
 		return exit.With(exit.General, fmt.Errorf("install the service: %w", err), "skiff works without: every verb that needs the daemon starts it")
 	}
-	err = wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, takeOver, true, func(context.Context) (bool, error) { return p.Running(), nil })
+	// Until the daemon can be asked: the next command should not find it not running.
+	err = wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, takeOver, true, func(context.Context) (bool, error) {
+		_, err := client.Connect(p)
+		return err == nil, nil
+	})
 	if err != nil && ctx.Err() == nil {
-		err = exit.With(exit.Timeout, fmt.Errorf("the service is installed (%s), but it started no daemon within %s", s.path, takeOver), "look at "+p.LogPath())
+		err = exit.With(exit.Timeout, fmt.Errorf("the service is installed (%s), but its daemon does not answer after %s", s.path, takeOver), "look at "+p.LogPath())
 	}
 	if err != nil {
 		return err

@@ -49,8 +49,7 @@ func (c *Config) secure(pod *v1.Pod, container *v1.Container, imageUser string, 
 	if err := c.seccomp(sc, &out.Security); err != nil {
 		return err
 	}
-	c.appArmor(pod, container, &out.Security)
-	return nil
+	return c.appArmor(pod, container, out)
 }
 
 // seccomp leaves out the option for RuntimeDefault and for nothing at all: absent means the engine's default profile.
@@ -67,10 +66,12 @@ func (c *Config) seccomp(sc *v1.SecurityContext, out *docker.SecurityOptions) er
 	return nil
 }
 
-func (c *Config) appArmor(pod *v1.Pod, container *v1.Container, out *docker.SecurityOptions) {
-	if !c.Engine.AppArmor {
-		return
-	}
+// dockerAppArmor is the profile that an engine with AppArmor loads, and gives to containers that aren't privileged.
+const dockerAppArmor = "docker-default"
+
+// appArmor gives the container its own profile or the pod's. RuntimeDefault is what the engine does by itself, and so nothing
+// where it has no AppArmor; a profile by name is refused there, in kubelet's words.
+func (c *Config) appArmor(pod *v1.Pod, container *v1.Container, out *docker.ContainerSpec) error {
 	var profile *v1.AppArmorProfile
 	if pod.Spec.SecurityContext != nil {
 		profile = pod.Spec.SecurityContext.AppArmorProfile
@@ -78,17 +79,20 @@ func (c *Config) appArmor(pod *v1.Pod, container *v1.Container, out *docker.Secu
 	if container.SecurityContext != nil && container.SecurityContext.AppArmorProfile != nil {
 		profile = container.SecurityContext.AppArmorProfile
 	}
-	if profile == nil {
-		return
-	}
-	switch profile.Type {
-	case v1.AppArmorProfileTypeUnconfined:
-		out.AppArmor = "unconfined"
-	case v1.AppArmorProfileTypeLocalhost:
-		if profile.LocalhostProfile != nil {
-			out.AppArmor = *profile.LocalhostProfile
+	switch {
+	case profile == nil:
+	case profile.Type == v1.AppArmorProfileTypeLocalhost && profile.LocalhostProfile != nil:
+		if !c.Engine.AppArmor {
+			return configErrorf("Cannot enforce AppArmor: AppArmor is not enabled on the engine's host; leave profile %q out, or use RuntimeDefault", *profile.LocalhostProfile)
 		}
+		out.Security.AppArmor = *profile.LocalhostProfile
+	case !c.Engine.AppArmor:
+	case profile.Type == v1.AppArmorProfileTypeUnconfined:
+		out.Security.AppArmor = "unconfined"
+	case profile.Type == v1.AppArmorProfileTypeRuntimeDefault && out.Privileged:
+		out.Security.AppArmor = dockerAppArmor
 	}
+	return nil
 }
 
 // verifyNonRoot applies runAsNonRoot as kubelet does, with its messages.

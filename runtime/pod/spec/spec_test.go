@@ -132,6 +132,8 @@ func TestContainerSecurity(t *testing.T) {
 			}, ""},
 		{"a loaded AppArmor profile", nil, &v1.SecurityContext{AppArmorProfile: &v1.AppArmorProfile{Type: v1.AppArmorProfileTypeLocalhost, LocalhostProfile: &profile}}, "",
 			func(s *docker.ContainerSpec) bool { return s.Security.AppArmor == "mine" }, ""},
+		{"the default AppArmor profile in spite of all privileges", &v1.PodSecurityContext{AppArmorProfile: &v1.AppArmorProfile{Type: v1.AppArmorProfileTypeRuntimeDefault}},
+			&v1.SecurityContext{Privileged: &yes}, "", func(s *docker.ContainerSpec) bool { return s.Security.AppArmor == "docker-default" }, ""},
 		{"non-root by the image's number", nil, &v1.SecurityContext{RunAsNonRoot: &yes}, "1001", func(*docker.ContainerSpec) bool { return true }, ""},
 		{"non-root refuses root", nil, &v1.SecurityContext{RunAsNonRoot: &yes}, "", nil, "image will run as root"},
 		{"non-root refuses a name", nil, &v1.SecurityContext{RunAsNonRoot: &yes}, "app", nil, "non-numeric user (app)"},
