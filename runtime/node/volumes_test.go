@@ -9,6 +9,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 
 	"skiff.local/skiff/runtime/docker"
 	"skiff.local/skiff/runtime/volume"
@@ -50,7 +51,7 @@ func testVolumes(t *testing.T, c *cluster) {
 		}
 	}
 	check("2777 2000", "stat", "-c", "%a %g", "/disk")
-	check("2777 2000", "stat", "-c", "%a %g", "/mem")
+	check("3777 2000", "stat", "-c", "%a %g", "/mem")
 	check("blue", "cat", "/cm/sub/c")
 	check("440 2000", "stat", "-L", "-c", "%a %g", "/sec/password")
 	check("hunter2", "cat", "/sec/password")
@@ -86,6 +87,7 @@ func testSubPath(t *testing.T, c *cluster) {
 			{Name: "cm", VolumeSource: v1.VolumeSource{ConfigMap: &v1.ConfigMapVolumeSource{LocalObjectReference: v1.LocalObjectReference{Name: "settings"}}}},
 			{Name: "data", VolumeSource: v1.VolumeSource{EmptyDir: &v1.EmptyDirVolumeSource{}}},
 		}
+		main(p).SecurityContext = &v1.SecurityContext{RunAsUser: ptr.To(int64(1000))} // who may write to the volume as to its parts
 		main(p).Env = []v1.EnvVar{{Name: "POD", ValueFrom: &v1.EnvVarSource{FieldRef: &v1.ObjectFieldSelector{FieldPath: "metadata.name"}}}}
 		main(p).VolumeMounts = []v1.VolumeMount{
 			{Name: "cm", MountPath: "/etc/nginx.conf", SubPath: "nginx.conf"},

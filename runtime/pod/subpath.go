@@ -35,7 +35,7 @@ func (w *Worker) subpaths(ctx context.Context, sandbox string, c *v1.Container, 
 			continue
 		}
 		if !v.ReadOnly {
-			ops = append(ops, wire.Op{Kind: wire.Mkdir, Root: v.Dir(), Path: place, Mode: 0o750 | 0o005, UID: wire.Unset, GID: wire.Unset})
+			ops = append(ops, wire.Op{Kind: wire.Mkdir, Root: v.Dir(), Path: place})
 			index = append(index, -1)
 		}
 		ops = append(ops, wire.Op{Kind: wire.Resolve, Root: v.Dir(), Path: place})

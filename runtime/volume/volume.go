@@ -119,10 +119,11 @@ func (r *resolver) resolve(ctx context.Context, v *v1.Volume) (Volume, error) {
 	return Volume{}, fmt.Errorf("this kind of volume is not supported on Docker")
 }
 
+// tmpfs has the mode that the kernel gives one unless told otherwise, and kubelet does not.
 func (r *resolver) tmpfs(e *v1.EmptyDirVolumeSource) map[string]string {
-	options := "mode=0777"
+	options := "mode=1777"
 	if sc := r.pod.Spec.SecurityContext; sc != nil && sc.FSGroup != nil {
-		options = "mode=2777,gid=" + strconv.FormatInt(*sc.FSGroup, 10)
+		options = "mode=3777,gid=" + strconv.FormatInt(*sc.FSGroup, 10)
 	}
 	if e.SizeLimit != nil && e.SizeLimit.Value() > 0 {
 		options += ",size=" + strconv.FormatInt(e.SizeLimit.Value(), 10)

@@ -5,6 +5,7 @@ package agent
 import (
 	"bytes"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"testing"
@@ -102,8 +103,8 @@ func TestMkdirDoesNotFollowALinkOutOfTheVolume(t *testing.T) {
 		t.Fatal(err)
 	}
 	res := new(volumes).runAll([]wire.Op{
-		{Kind: wire.Mkdir, Root: dir, Path: "x/y", Mode: 0o750, UID: wire.Unset, GID: wire.Unset},
-		{Kind: wire.Mkdir, Root: dir, Path: "link/evil", Mode: 0o750, UID: wire.Unset, GID: wire.Unset},
+		{Kind: wire.Mkdir, Root: dir, Path: "x/y"},
+		{Kind: wire.Mkdir, Root: dir, Path: "link/evil"},
 		{Kind: wire.Resolve, Root: dir, Path: "link"},
 	})
 	if res[0].Err != "" {
@@ -114,6 +115,24 @@ func TestMkdirDoesNotFollowALinkOutOfTheVolume(t *testing.T) {
 	}
 	if entries, _ := os.ReadDir(outside); len(entries) > 0 {
 		t.Errorf("made outside of the volume: %v", entries)
+	}
+}
+
+func TestMkdirGivesTheModeOfTheVolume(t *testing.T) {
+	const want = fs.ModeDir | fs.ModeSetgid | fs.ModeSticky | 0o777
+	dir := t.TempDir()
+	if err := os.Chmod(dir, want); err != nil {
+		t.Fatal(err)
+	}
+	if res := new(volumes).runAll([]wire.Op{{Kind: wire.Mkdir, Root: dir, Path: "x/y"}}); res[0].Err != "" {
+		t.Fatal(res[0].Err)
+	}
+	info, err := os.Stat(filepath.Join(dir, "x/y"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Mode() != want {
+		t.Errorf("%v, want %v", info.Mode(), want)
 	}
 }
 

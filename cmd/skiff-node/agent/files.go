@@ -28,13 +28,14 @@ func mkdir(op *wire.Op) error {
 	if _, err := root.Stat(path); err == nil {
 		return nil
 	}
-	if err := root.MkdirAll(path, fs.FileMode(op.Mode&0o777)); err != nil {
+	top, err := root.Stat(".")
+	if err != nil {
 		return err
 	}
-	if op.GID == wire.Unset && op.UID == wire.Unset {
-		return root.Chmod(path, fs.FileMode(op.Mode&0o777))
+	if err := root.MkdirAll(path, top.Mode().Perm()); err != nil {
+		return err
 	}
-	return root.Chown(path, int(op.UID), int(op.GID))
+	return root.Chmod(path, top.Mode()&(fs.ModePerm|fs.ModeSetgid|fs.ModeSticky)) // without what the umask took
 }
 
 // touch leaves a file that is there as it is: on the engine's host it is somebody's.

@@ -12,10 +12,13 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/tainttoleration"
 )
 
-// Admit is the check that kubelet makes of a pod that was bound to its node, which the scheduler need not have done: its node
-// name, its node selector and affinity, its host ports, what it requests beside the others that the node runs, and taints that
-// would drive it away at once. The reason is kubelet's word for what is wrong, and empty for a pod that may run.
+// Admit is the check that kubelet makes of a pod that was bound to its node, which the scheduler need not have done: its
+// operating system, node name, node selector and affinity, host ports, what it requests beside the others that the node runs, and
+// taints that would drive it away at once. The reason is kubelet's word for what is wrong, and empty for a pod that may run.
 func Admit(node *corev1.Node, pod *corev1.Pod, others []*corev1.Pod) (reason, message string) {
+	if pod.Spec.OS != nil && string(pod.Spec.OS.Name) != node.Labels[corev1.LabelOSStable] {
+		return "PodOSNotSupported", "Failed to admit pod as the OS field doesn't match node OS"
+	}
 	info := framework.NewNodeInfo(others...)
 	info.SetNode(node)
 	for _, r := range scheduler.AdmissionCheck(withoutUnknownResources(pod, info), info, false) {

@@ -12,7 +12,7 @@ import (
 func TestAdmission(t *testing.T) {
 	node := func(taints ...corev1.Taint) *corev1.Node {
 		return &corev1.Node{
-			ObjectMeta: metav1.ObjectMeta{Name: "n", Labels: map[string]string{"disk": "ssd"}},
+			ObjectMeta: metav1.ObjectMeta{Name: "n", Labels: map[string]string{"disk": "ssd", corev1.LabelOSStable: "linux"}},
 			Spec:       corev1.NodeSpec{Taints: taints, Unschedulable: true},
 			Status: corev1.NodeStatus{Allocatable: corev1.ResourceList{
 				corev1.ResourceCPU: resource.MustParse("2"), corev1.ResourceMemory: resource.MustParse("1Gi"), corev1.ResourcePods: resource.MustParse("3"),
@@ -57,6 +57,9 @@ func TestAdmission(t *testing.T) {
 		{name: "an extended resource that the node has never heard of may be the cluster's", node: node(), pod: wants("example.com/gpu", "1")},
 		{name: "a label that the node has", node: node(), pod: selects("ssd")},
 		{name: "a label that the node has not", node: node(), pod: selects("hdd"), reason: "NodeAffinity", message: "node affinity/selector"},
+		{name: "an operating system that the node has", node: node(), pod: pod(func(s *corev1.PodSpec) { s.OS = &corev1.PodOS{Name: corev1.Linux} })},
+		{name: "an operating system that the node has not", node: node(), pod: pod(func(s *corev1.PodSpec) { s.OS = &corev1.PodOS{Name: corev1.Windows} }),
+			reason: "PodOSNotSupported", message: "doesn't match node OS"},
 		{name: "a taint that drives pods away", node: node(execute), pod: pod(nil), reason: "TaintToleration", message: "taint"},
 		{name: "a taint that keeps new ones away", node: node(corev1.Taint{Key: "full", Effect: corev1.TaintEffectNoSchedule}), pod: pod(nil)},
 		{name: "a taint that is tolerated", node: node(execute), pod: pod(func(s *corev1.PodSpec) {

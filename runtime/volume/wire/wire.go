@@ -31,7 +31,8 @@ const (
 	Publish Kind = iota + 1
 	// Prepare sets mode and owner of the directory Path; with GID and Recursive it gives a volume to an fsGroup.
 	Prepare
-	// Mkdir makes Path below the directory Root, parents included, never leaving Root through a symlink.
+	// Mkdir makes Path below the directory Root, parents included, never leaving Root through a symlink. It gets Root's mode, as
+	// kubelet gives a subPath that of its volume: whoever may write to the one may write to the other.
 	Mkdir
 	// Touch makes the empty file Path with Mode if it isn't there.
 	Touch
