@@ -22,23 +22,28 @@ type proxy struct {
 	pool    *pool
 	log     *accessLog
 	mirrors *mirrors
-	reverse *httputil.ReverseProxy
+	upgrade *httputil.ReverseProxy // of requests that ask for another protocol
+	buffers *buffers
+	passing sync.Pool
 }
 
-// soon is when what has come of a body of known length goes on at the latest. Others, streams and events among them, go on at
-// once by ReverseProxy's own rule; for all of them, that would flush headers and body one by one, which costs a fifth of the
-// CPU time of a request (BenchmarkProxy).
-const soon = 5 * time.Millisecond
-
 func newProxy(p *pool, log *accessLog) *proxy {
-	x := &proxy{pool: p, log: log, mirrors: newMirrors(p)}
-	x.reverse = &httputil.ReverseProxy{
-		Rewrite:        x.rewrite,
-		Transport:      x,
-		FlushInterval:  soon,
-		BufferPool:     newBuffers(),
-		ErrorHandler:   x.failed,
-		ModifyResponse: x.answered,
+	x := &proxy{pool: p, log: log, mirrors: newMirrors(p), buffers: newBuffers()}
+	x.passing.New = func() any { return &passing{} }
+	x.upgrade = &httputil.ReverseProxy{
+		Rewrite: func(p *httputil.ProxyRequest) {
+			x.edit(p.Out, p.In, routed(p.In.Context()), p.In.Header["X-Forwarded-For"])
+		},
+		Transport:     x,
+		FlushInterval: soon,
+		BufferPool:    x.buffers,
+		ErrorHandler: func(w http.ResponseWriter, req *http.Request, err error) {
+			x.failed(w, req, routed(req.Context()), err)
+		},
+		ModifyResponse: func(res *http.Response) error {
+			routed(res.Request.Context()).answered(res.Header)
+			return nil
+		},
 	}
 	return x
 }
@@ -97,13 +102,17 @@ func (x *proxy) serve(d *door, w http.ResponseWriter, req *http.Request) {
 			decision.sticky, _ = netip.ParseAddrPort(c.Value)
 		}
 	}
-	ctx := context.WithValue(req.Context(), routingKey{}, decision)
+	ctx := req.Context()
 	if r.Timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, r.Timeout)
 		defer cancel()
 	}
-	x.reverse.ServeHTTP(out, req.WithContext(ctx))
+	if req.Header["Upgrade"] != nil {
+		x.upgrade.ServeHTTP(out, req.WithContext(context.WithValue(ctx, routingKey{}, decision)))
+		return
+	}
+	x.forward(ctx, out, req, decision)
 }
 
 // redirect says where a request is sent instead of being served.
@@ -123,51 +132,61 @@ func redirect(r *Route, d *door, req *http.Request, host string) (to string, cod
 	return "", 0
 }
 
-// rewrite makes the request that the endpoint sees.
-func (x *proxy) rewrite(p *httputil.ProxyRequest) {
-	decision := routed(p.In.Context())
-	r := decision.route
-	p.Out.Header["X-Forwarded-For"] = p.In.Header["X-Forwarded-For"]
-	p.SetXForwarded()
-	p.Out.Header.Set("X-Real-Ip", hostOf(p.In.RemoteAddr))
-	p.Out.Header.Set("X-Forwarded-Port", portOf(p.In))
-	p.Out.Host = cmp.Or(r.UpstreamHost, p.In.Host)
+// edit changes a request to what the endpoint is to see. by is who has forwarded it before.
+func (x *proxy) edit(out, in *http.Request, d *routing, by []string) {
+	r := d.route
+	client, scheme := hostOf(in.RemoteAddr), "http"
+	if in.TLS != nil {
+		scheme = "https"
+	}
+	chain := client
+	if len(by) > 0 {
+		chain = strings.Join(by, ", ") + ", " + client
+	}
+	h := out.Header
+	values := [...]string{chain, in.Host, scheme, client, portOf(in)} // one allocation for all
+	for i, name := range [...]string{"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip", "X-Forwarded-Port"} {
+		h[name] = values[i : i+1 : i+1]
+	}
+	out.Host = cmp.Or(r.UpstreamHost, in.Host)
 	switch {
 	case r.Rewrite != "":
-		p.Out.URL.Path, p.Out.URL.RawPath = r.Rewritten(p.In.URL.Path), ""
+		out.URL.Path, out.URL.RawPath = r.Rewritten(in.URL.Path), ""
 	case r.PathChange != nil:
-		p.Out.URL.Path, p.Out.URL.RawPath = r.PathChange.apply(p.In.URL.Path, r.Path), ""
+		out.URL.Path, out.URL.RawPath = r.PathChange.apply(in.URL.Path, r.Path), ""
 	}
-	r.Request.apply(p.Out.Header)
-	p.Out.Host = cmp.Or(r.Request.host(), p.Out.Host)
-	if s := decision.share; s != nil {
-		s.Request.apply(p.Out.Header)
+	r.Request.apply(h)
+	out.Host = cmp.Or(r.Request.host(), out.Host)
+	if s := d.share; s != nil {
+		s.Request.apply(h)
 	}
 	if len(r.Mirrors) > 0 {
-		x.mirrors.send(r.Mirrors, p.Out)
+		x.mirrors.send(r.Mirrors, out)
 	}
 }
 
-// answered changes the response on its way back.
-func (x *proxy) answered(res *http.Response) error {
-	decision := routed(res.Request.Context())
-	decision.route.CORS.answer(res.Header, decision.in)
-	decision.route.Response.apply(res.Header)
-	if s := decision.share; s != nil {
-		s.Response.apply(res.Header)
+// answered changes the headers of a response on its way back.
+func (d *routing) answered(h http.Header) {
+	d.route.CORS.answer(h, d.in)
+	d.route.Response.apply(h)
+	if s := d.share; s != nil {
+		s.Response.apply(h)
 	}
-	return nil
 }
 
-// RoundTrip implements http.RoundTripper for the reverse proxy.
+// RoundTrip implements http.RoundTripper for upgrades.
 func (x *proxy) RoundTrip(req *http.Request) (*http.Response, error) {
-	decision := routed(req.Context())
-	res, endpoint, err := x.pool.roundTrip(req, decision.backend, decision.sticky, decision.route.EndpointTimeout)
-	decision.endpoint = endpoint
+	return x.send(req, routed(req.Context()))
+}
+
+// send sends a request to an endpoint of its backend.
+func (x *proxy) send(req *http.Request, d *routing) (*http.Response, error) {
+	res, endpoint, err := x.pool.roundTrip(req, d.backend, d.sticky, d.route.EndpointTimeout)
+	d.endpoint = endpoint
 	if err != nil {
 		return nil, err
 	}
-	if name := decision.route.StickyCookie; name != "" && decision.sticky != endpoint {
+	if name := d.route.StickyCookie; name != "" && d.sticky != endpoint {
 		cookie := http.Cookie{Name: name, Value: endpoint.String(), Path: "/", HttpOnly: true}
 		res.Header.Add("Set-Cookie", cookie.String())
 	}
@@ -175,8 +194,7 @@ func (x *proxy) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 // failed answers for an endpoint that did not.
-func (x *proxy) failed(w http.ResponseWriter, req *http.Request, err error) {
-	decision := routed(req.Context())
+func (x *proxy) failed(w http.ResponseWriter, req *http.Request, d *routing, err error) {
 	code := http.StatusBadGateway
 	switch {
 	case errors.Is(err, errNoEndpoints):
@@ -186,8 +204,8 @@ func (x *proxy) failed(w http.ResponseWriter, req *http.Request, err error) {
 	case errors.Is(err, context.Canceled):
 		code = 499 // as nginx logs a client that left
 	}
-	s := decision.backend.Service
-	problem(w, req, code, fmt.Sprintf("service %s/%s port %d: %v", s.Namespace, s.Name, decision.backend.Port, err))
+	s := d.backend.Service
+	problem(w, req, code, fmt.Sprintf("service %s/%s port %d: %v", s.Namespace, s.Name, d.backend.Port, err))
 }
 
 func noRoute(w http.ResponseWriter, req *http.Request, host string, t *Table) {
@@ -224,6 +242,9 @@ func problem(w http.ResponseWriter, req *http.Request, code int, message string)
 }
 
 func hostOf(hostport string) string {
+	if strings.IndexByte(hostport, ':') < 0 {
+		return hostport
+	}
 	if host, _, err := net.SplitHostPort(hostport); err == nil {
 		return host
 	}
@@ -231,25 +252,13 @@ func hostOf(hostport string) string {
 }
 
 func portOf(req *http.Request) string {
-	if _, port, err := net.SplitHostPort(req.Host); err == nil {
-		return port
+	if strings.IndexByte(req.Host, ':') >= 0 {
+		if _, port, err := net.SplitHostPort(req.Host); err == nil {
+			return port
+		}
 	}
 	if req.TLS != nil {
 		return "443"
 	}
 	return "80"
-}
-
-// buffers are what bodies are copied with.
-type buffers struct{ pool sync.Pool }
-
-func newBuffers() *buffers {
-	return &buffers{pool: sync.Pool{New: func() any { return new([32 << 10]byte) }}}
-}
-
-func (b *buffers) Get() []byte { return b.pool.Get().(*[32 << 10]byte)[:] }
-func (b *buffers) Put(p []byte) {
-	if len(p) == 32<<10 {
-		b.pool.Put((*[32 << 10]byte)(p))
-	}
 }
