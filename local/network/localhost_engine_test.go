@@ -130,9 +130,19 @@ func testLocalhost(t *testing.T, c *networktest.Cluster, client *networktest.Pod
 					return ""
 				})
 			}
-			if got := httpGet(fmt.Sprintf("http://localhost:%d/", s.Spec.HealthCheckNodePort)); !strings.Contains(got, `"localEndpoints": 1`) {
-				t.Errorf("the port for health checks: %s", got)
-			}
+			networktest.Eventually(t, 20*time.Second, func() string {
+				if got := httpGet(fmt.Sprintf("http://localhost:%d/", s.Spec.HealthCheckNodePort)); !strings.Contains(got, `"localEndpoints": 1`) {
+					return got
+				}
+				return ""
+			})
+			inside := fmt.Sprintf("http://%s:%d/", c.Network.Status().Relay, s.Spec.HealthCheckNodePort)
+			networktest.Eventually(t, 20*time.Second, func() string {
+				if got := client.Probe("get", inside); !strings.Contains(got, `"localEndpoints": 1`) {
+					return got
+				}
+				return ""
+			})
 			if runtime.GOOS != "linux" {
 				continue
 			}

@@ -241,6 +241,7 @@ func (v *view) forRelay(nodes int) relayproto.Service {
 			}
 		}
 	}
+	s.Ports = append(slices.Clip(s.Ports), v.health...)
 	return s
 }
 

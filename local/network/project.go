@@ -20,6 +20,7 @@ type view struct {
 	ready int                    // how many addresses are ready endpoints
 	// healthPort is a port of the node that tells whether there are any; 0 for none.
 	healthPort uint16
+	health     []relayproto.Port // what the relay makes of it
 	// bind is where a host port is opened on this machine; elsewhere as usual.
 	bind map[hostPort][]netip.Addr
 }
@@ -63,7 +64,13 @@ func project(svc *corev1.Service, subnet netip.Prefix, slices_ []*discoveryv1.En
 		return v
 	}
 	endpoints := collect(svc, slices_, fateOf, v.pods)
-	v.ready, v.healthPort = len(endpoints.records()), uint16(svc.Spec.HealthCheckNodePort)
+	if port := uint16(svc.Spec.HealthCheckNodePort); port != 0 {
+		v.ready, v.healthPort = len(endpoints.records()), port
+		// The relay leads to localhost, where it is answered.
+		v.health = []relayproto.Port{{
+			Protocol: relayproto.TCP, NodePort: port, Backends: []netip.AddrPort{netip.AddrPortFrom(HostAddr(subnet), relayproto.HostPort)},
+		}}
+	}
 	v.relay.Headless = svc.Spec.ClusterIP == corev1.ClusterIPNone
 	v.relay.AffinitySeconds = int(affinity(svc) / time.Second)
 	for _, text := range svc.Spec.ClusterIPs {

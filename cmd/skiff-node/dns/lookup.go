@@ -245,7 +245,7 @@ func (r *resolver) targets(s relayproto.Service, want func(port string, proto re
 		return found
 	}
 	for _, p := range s.Ports {
-		if want(p.Name, p.Protocol) && len(s.ClusterIPs) > 0 {
+		if p.Port != 0 && want(p.Name, p.Protocol) && len(s.ClusterIPs) > 0 {
 			found = append(found, target{base, s.ClusterIPs[0], p.Port})
 		}
 	}

@@ -14,9 +14,6 @@ import (
 	"skiff.local/skiff/local/network/relayproto"
 )
 
-// hostPort is where connections to any port of the developer's machine arrive, by a rule.
-const hostPort = 6444
-
 // serveAPI carries pods' connections to the API: the endpoint of the Service `kubernetes`.
 func (r *relay) serveAPI(ctx context.Context) error {
 	addr := netip.AddrPortFrom(r.cfg.IP, r.cfg.APIPort)
@@ -34,7 +31,7 @@ func (r *relay) serveAPI(ctx context.Context) error {
 // serveHost carries connections to the address that stands for the developer's machine, each to the port that the pod
 // asked for.
 func (r *relay) serveHost(ctx context.Context) error {
-	addr := netip.AddrPortFrom(r.cfg.Host, hostPort)
+	addr := netip.AddrPortFrom(r.cfg.Host, relayproto.HostPort)
 	listener, err := net.ListenTCP("tcp4", net.TCPAddrFromAddrPort(addr))
 	if err != nil {
 		return fmt.Errorf("listen for connections to the host: %w", err)

@@ -135,7 +135,7 @@ func (r *relay) openRules() {
 	}
 	var host netip.AddrPort
 	if r.cfg.Host.IsValid() {
-		host = netip.AddrPortFrom(r.cfg.Host, hostPort)
+		host = netip.AddrPortFrom(r.cfg.Host, relayproto.HostPort)
 	}
 	table, err := rules.Open(rules.Options{Node: r.cfg.IP, Reserved: reserved, Host: host, Log: r.log})
 	if err == nil {

@@ -61,7 +61,7 @@ func compile(s relayproto.Service, node netip.Addr, reserved map[front]bool) com
 			t.local, t.affinity = p.Local, 0
 		}
 		add := func(f front) {
-			if f.addr.Is4() && !reserved[f] {
+			if f.addr.Is4() && f.port != 0 && !reserved[f] {
 				c.fronts[f] = t.chain
 				c.targets[t.chain] = t
 			}

@@ -29,11 +29,14 @@ type Service struct {
 	NoDNS bool `json:"nodns,omitempty"`
 }
 
+// HostPort is the port at the address of the developer's machine where the relay takes connections to any port of that.
+const HostPort = 6444
+
 // A Port is one port of a Service and where its connections go. No backends means that connections are refused.
 type Port struct {
 	Name     string           `json:"name,omitempty"`
 	Protocol Protocol         `json:"proto"`
-	Port     uint16           `json:"port"`
+	Port     uint16           `json:"port"` // 0 for one that only the node has
 	NodePort uint16           `json:"node,omitempty"`
 	Backends []netip.AddrPort `json:"to,omitempty"`
 	// Local are the endpoints for pods by the node that they are on, where these get none of another node; nil where it does
