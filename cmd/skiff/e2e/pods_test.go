@@ -145,3 +145,28 @@ spec:
 		t.Errorf("logs of the init container: %q", got)
 	}
 }
+
+// TestPodsAreScheduledForWhatTheNodeDeclares: the scheduler keeps a pod with such a rule from nodes that don't declare it.
+func TestPodsAreScheduledForWhatTheNodeDeclares(t *testing.T) {
+	ensureStarted(t)
+	namespace(t, "declared")
+	kubectl(t, "apply", "-f", file(t, "again.yaml", `
+apiVersion: v1
+kind: Pod
+metadata: {name: again}
+spec:
+  restartPolicy: Never
+  terminationGracePeriodSeconds: 1
+  volumes: [{name: v, emptyDir: {}}]
+  containers:
+  - {name: beside, image: "IMAGE:0.1"}
+  - name: first
+    image: "IMAGE:0.1"
+    command: [sh, -c, "test -e /v/once && exec sleep 1000; touch /v/once; exit 42"]
+    volumeMounts: [{name: v, mountPath: /v}]
+    restartPolicy: Never
+    restartPolicyRules: [{action: RestartAllContainers, exitCodes: {operator: In, values: [42]}}]
+`))
+	kubectl(t, "wait", "pod/again", "--for=jsonpath={.status.containerStatuses[?(@.name=='beside')].restartCount}=1", "--timeout=2m")
+	kubectl(t, "wait", "pod/again", "--for=condition=Ready", "--timeout=1m")
+}

@@ -10,6 +10,7 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/tainttoleration"
+	"k8s.io/utils/ptr"
 )
 
 // Admit is the check that kubelet makes of a pod that was bound to its node, which the scheduler need not have done: its
@@ -18,6 +19,9 @@ import (
 func Admit(node *corev1.Node, pod *corev1.Pod, others []*corev1.Pod) (reason, message string) {
 	if pod.Spec.OS != nil && string(pod.Spec.OS.Name) != node.Labels[corev1.LabelOSStable] {
 		return "PodOSNotSupported", "Failed to admit pod as the OS field doesn't match node OS"
+	}
+	if wantsOnlyItsGroups(pod) && (node.Status.Features == nil || !ptr.Deref(node.Status.Features.SupplementalGroupsPolicy, false)) {
+		return "SupplementalGroupsPolicyNotSupported", "SupplementalGroupsPolicy=Strict is not supported in this node"
 	}
 	info := framework.NewNodeInfo(others...)
 	info.SetNode(node)
@@ -33,6 +37,11 @@ func Admit(node *corev1.Node, pod *corev1.Pod, others []*corev1.Pod) (reason, me
 		return tainttoleration.Name, fmt.Sprintf("Predicate %s failed: %s", tainttoleration.Name, tainttoleration.ErrReasonNotMatch)
 	}
 	return "", ""
+}
+
+func wantsOnlyItsGroups(pod *corev1.Pod) bool {
+	sc := pod.Spec.SecurityContext
+	return sc != nil && ptr.Deref(sc.SupplementalGroupsPolicy, corev1.SupplementalGroupsPolicyMerge) == corev1.SupplementalGroupsPolicyStrict
 }
 
 // withoutUnknownResources leaves out extended resources that the node doesn't have: they may be the cluster's.

@@ -7,6 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 )
 
 func TestAdmission(t *testing.T) {
@@ -60,6 +61,9 @@ func TestAdmission(t *testing.T) {
 		{name: "an operating system that the node has", node: node(), pod: pod(func(s *corev1.PodSpec) { s.OS = &corev1.PodOS{Name: corev1.Linux} })},
 		{name: "an operating system that the node has not", node: node(), pod: pod(func(s *corev1.PodSpec) { s.OS = &corev1.PodOS{Name: corev1.Windows} }),
 			reason: "PodOSNotSupported", message: "doesn't match node OS"},
+		{name: "groups without those of the image, which the node can't do", node: node(), pod: pod(func(s *corev1.PodSpec) {
+			s.SecurityContext = &corev1.PodSecurityContext{SupplementalGroupsPolicy: ptr.To(corev1.SupplementalGroupsPolicyStrict)}
+		}), reason: "SupplementalGroupsPolicyNotSupported", message: "Strict"},
 		{name: "a taint that drives pods away", node: node(execute), pod: pod(nil), reason: "TaintToleration", message: "taint"},
 		{name: "a taint that keeps new ones away", node: node(corev1.Taint{Key: "full", Effect: corev1.TaintEffectNoSchedule}), pod: pod(nil)},
 		{name: "a taint that is tolerated", node: node(execute), pod: pod(func(s *corev1.PodSpec) {

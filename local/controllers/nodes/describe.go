@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/component-helpers/nodedeclaredfeatures/features/restartallcontainers"
 )
 
 const (
@@ -137,8 +138,10 @@ func describeStatus(d description, old corev1.NodeStatus) corev1.NodeStatus {
 			OperatingSystem:         d.engine.OS,
 			Architecture:            d.engine.Architecture,
 		},
-		VolumesInUse:    old.VolumesInUse,
-		VolumesAttached: old.VolumesAttached,
+		// The scheduler binds a pod that needs one of these to nodes that declare it. Sorted, as kubelet declares them.
+		DeclaredFeatures: []string{restartallcontainers.RestartAllContainersOnContainerExits},
+		VolumesInUse:     old.VolumesInUse,
+		VolumesAttached:  old.VolumesAttached,
 	}
 	return status
 }
