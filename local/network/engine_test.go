@@ -174,6 +174,8 @@ func testNetwork(t *testing.T, o networktest.Options) {
 
 	t.Run("a pod that is slow to accept is not stopped before it has", func(t *testing.T) { testSlowAccept(t, c) })
 
+	t.Run("a pod on the host's network is an endpoint as any other", func(t *testing.T) { testHostNetwork(t, c, client) })
+
 	t.Run("DNS follows the specification", func(t *testing.T) { testDNS(t, c, one, two, client, clusterIP) })
 
 	t.Run("a pod reaches the API and the developer's machine", func(t *testing.T) {

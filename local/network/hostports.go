@@ -15,15 +15,28 @@ type hostPort struct {
 	protocol relayproto.Protocol
 }
 
+// onHost has the endpoints at the node's address, which are pods on the host's network, where they are: on the engine's host,
+// which the pod network has as its gateway. What the relay itself serves there stays its own.
+func onHost(subnet netip.Prefix, backends []netip.AddrPort) []netip.AddrPort {
+	for i, b := range backends {
+		if b.Addr() == RelayAddr(subnet) && b.Port() != RelayAPIPort {
+			backends[i] = netip.AddrPortFrom(GatewayAddr(subnet), b.Port())
+		}
+	}
+	return backends
+}
+
 // hostPorts is the pseudo-Service that forwards a pod's host ports from the node's address. A port that asks for an address of
 // its own is open there alone: for the node's, which is the relay's, in the cluster only; for any other, on this machine only.
-func hostPorts(pod *corev1.Pod, node netip.Addr) *view {
+// A pod on the host's network has its ports open there already, and the node's address leads to them.
+func hostPorts(pod *corev1.Pod, subnet netip.Prefix) *view {
+	node := RelayAddr(subnet)
 	v := &view{
 		relay: relayproto.Service{Key: podKey(pod.Namespace, pod.Name), NoDNS: true, ClusterIPs: []netip.Addr{node}},
 		pods:  map[types.UID]struct{}{pod.UID: {}}, bind: map[hostPort][]netip.Addr{},
 	}
 	ip, err := netip.ParseAddr(pod.Status.PodIP)
-	if err != nil || pod.Spec.HostNetwork || pod.DeletionTimestamp != nil || isOver(pod) {
+	if err != nil || pod.DeletionTimestamp != nil || isOver(pod) {
 		return v
 	}
 	for _, c := range pod.Spec.Containers {
@@ -33,13 +46,13 @@ func hostPorts(pod *corev1.Pod, node netip.Addr) *view {
 			}
 			port := relayproto.Port{
 				Protocol: protocol(p.Protocol), Port: uint16(p.HostPort),
-				Backends: []netip.AddrPort{netip.AddrPortFrom(ip, uint16(p.ContainerPort))},
+				Backends: onHost(subnet, []netip.AddrPort{netip.AddrPortFrom(ip, uint16(p.ContainerPort))}),
 			}
 			at := hostPort{port.Port, port.Protocol}
 			switch bind, err := netip.ParseAddr(p.HostIP); {
-			case err != nil || bind.IsUnspecified():
-			case bind == node:
+			case pod.Spec.HostNetwork || bind == node:
 				v.bind[at] = nil
+			case err != nil || bind.IsUnspecified():
 			default:
 				v.bind[at] = append(v.bind[at], bind)
 			}

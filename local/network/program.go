@@ -174,7 +174,7 @@ func (p *program) projectLocked(key relayproto.Key) *view {
 		return project(svc, p.network.cfg.Subnet, slices.Collect(maps.Values(p.slices[key])), p.fateLocked)
 	}
 	if pod := p.hostPods[key]; pod != nil && p.fateLocked(pod.UID) == stays {
-		return hostPorts(pod, RelayAddr(p.network.cfg.Subnet))
+		return hostPorts(pod, p.network.cfg.Subnet)
 	}
 	return nil
 }

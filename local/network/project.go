@@ -82,10 +82,13 @@ func project(svc *corev1.Service, subnet netip.Prefix, slices_ []*discoveryv1.En
 	for _, p := range svc.Spec.Ports {
 		port := relayproto.Port{
 			Name: p.Name, Protocol: protocol(p.Protocol), Port: uint16(p.Port), NodePort: uint16(p.NodePort),
-			Backends: endpoints.backends(p.Name, protocol(p.Protocol)),
+			Backends: onHost(subnet, endpoints.backends(p.Name, protocol(p.Protocol))),
 		}
 		if svc.Spec.InternalTrafficPolicy != nil && *svc.Spec.InternalTrafficPolicy == corev1.ServiceInternalTrafficPolicyLocal {
 			port.Local = endpoints.byNode(port.Name, port.Protocol)
+			for node, backends := range port.Local {
+				port.Local[node] = onHost(subnet, backends)
+			}
 		}
 		v.relay.Ports = append(v.relay.Ports, port)
 	}

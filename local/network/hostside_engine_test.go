@@ -1,7 +1,10 @@
 package network_test
 
 import (
+	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"testing"
 	"time"
 
@@ -52,4 +55,25 @@ func testSlowAccept(t *testing.T, c *networktest.Cluster) {
 		t.Fatal(err)
 	}
 	t.Logf("settled %v after everything was accepted", time.Since(begin))
+}
+
+// testHostNetwork has a server of the test stand for one of a pod on the host's network.
+func testHostNetwork(t *testing.T, c *networktest.Cluster, client *networktest.Pod) {
+	server, err := net.Listen("tcp", net.JoinHostPort(network.GatewayAddr(c.Subnet).String(), "0"))
+	if err != nil {
+		t.Skipf("the engine's host is somewhere else: %v", err)
+	}
+	defer server.Close()
+	go http.Serve(server, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "the host") }))
+	nodePort := freePort(t)
+	c.Service(webService(c, "onhost", 22, nodePort))
+	c.Slice("default", "onhost", []networktest.Port{{Name: "http", Port: int32(server.Addr().(*net.TCPAddr).Port), Protocol: corev1.ProtocolTCP}},
+		networktest.Endpoint{IP: c.Network.Status().Relay.String(), UID: "onhost"})
+	networktest.Eventually(t, 20*time.Second, func() string {
+		inside, outside := client.Probe("get", "http://"+c.ServiceIP(22)+"/"), httpGet(fmt.Sprintf("http://127.0.0.1:%d/", nodePort))
+		if inside != "the host" || outside != inside {
+			return fmt.Sprintf("from a pod %q, from here %q", inside, outside)
+		}
+		return ""
+	})
 }
