@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	pluginvalidating "k8s.io/apiserver/pkg/admission/plugin/policy/validating"
@@ -93,6 +94,13 @@ func newNodeTaints(ctx context.Context, env *environment) (runFunc, error) {
 
 func newTaintEviction(ctx context.Context, env *environment) (runFunc, error) {
 	core := env.Informers.Core().V1()
+	// It finds a node's pods by an index that it leaves to the node lifecycle controller to add, which does not run here. The second
+	// attempt is for a DaemonSet controller that adds the same one at the same time.
+	if pkgcontroller.AddPodNodeNameIndexer(core.Pods().Informer()) != nil {
+		if err := pkgcontroller.AddPodNodeNameIndexer(core.Pods().Informer()); err != nil {
+			return nil, fmt.Errorf("index pods by their node: %w", err)
+		}
+	}
 	c, err := tainteviction.New(ctx, env.client, core.Pods(), core.Nodes(), "taint-eviction-controller")
 	if err != nil {
 		return nil, err

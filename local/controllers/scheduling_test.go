@@ -163,6 +163,17 @@ func testTaintEviction(t *testing.T, c *cluster) {
 		return len(pods) == 1 && pods[0].Name == "tolerant", fmt.Sprint(len(pods))
 	})
 	c.updateNode(t, "skiff-3", func(n *corev1.Node) { n.Spec.Taints = nil })
+	// The controller was made for the first taint and has seen those pods come. These it has to look up.
+	c.create(t, ns, pod("next", onNode("skiff-3")))
+	c.waitRunning(t, ns, "next")
+	c.updateNode(t, "skiff-3", func(n *corev1.Node) {
+		n.Spec.Taints = append(n.Spec.Taints, corev1.Taint{Key: "maintenance", Effect: corev1.TaintEffectNoExecute})
+	})
+	eventually(t, "the pod that came between two taints to be evicted", func() (bool, string) {
+		pods := c.pods(t, ns)
+		return len(pods) == 1 && pods[0].Name == "tolerant", fmt.Sprint(len(pods))
+	})
+	c.updateNode(t, "skiff-3", func(n *corev1.Node) { n.Spec.Taints = nil })
 }
 
 func testPreemption(t *testing.T, c *cluster) {
