@@ -2,6 +2,7 @@ package apiserver
 
 import (
 	"fmt"
+	"net/http"
 
 	apiextensions "k8s.io/apiextensions-apiserver/pkg/apiserver"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -33,6 +34,9 @@ func (f frontServer) build(generic genericapiserver.Config) (*aggregator.APIAggr
 	generic.PostStartHooks = map[string]genericapiserver.PostStartHookConfigEntry{}
 	generic.RESTOptionsGetter = codecOptions{aggregatorscheme.Codecs.LegacyCodec(apiregistrationv1.SchemeGroupVersion), f.backend}
 	generic.MergedResourceConfig = aggregator.DefaultAPIResourceConfigSource()
+	generic.BuildHandlerChainFunc = func(api http.Handler, c *genericapiserver.Config) http.Handler {
+		return f.reach.answerScrapers(genericapiserver.DefaultBuildHandlerChain(api, c), c)
+	}
 	generic.OpenAPIV3Config = genericapiserver.DefaultOpenAPIV3Config(generatedopenapi.GetOpenAPIDefinitions, openapi.NewDefinitionNamer(aggregatorscheme.Scheme))
 	config := &aggregator.Config{
 		GenericConfig: &genericapiserver.RecommendedConfig{Config: generic, SharedInformerFactory: f.shared},

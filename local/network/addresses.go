@@ -5,6 +5,10 @@ import "net/netip"
 // RelayAPIPort is where the relay takes pods' connections to the Kubernetes API.
 const RelayAPIPort = 6443
 
+// RelayKubeletPort is where the relay, whose address is the nodes', takes connections that are meant for a node's kubelet. They
+// go where those to the API go.
+const RelayKubeletPort = 10250
+
 // The address plan of a cluster's subnet: pods in the lower half, Services in the upper one. The two last addresses of
 // the lower half are not given to pods before 32,000 others are taken.
 

@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"skiff.local/skiff/local/network"
 	"skiff.local/skiff/local/network/networktest"
 )
 
@@ -197,6 +198,8 @@ func testNetwork(t *testing.T, o networktest.Options) {
 		port := l.Addr().(*net.TCPAddr).Port
 		c.Network.SetAPIPort(port)
 		expect(t, "API", client.Probe("api", c.ServiceIP(1)+":443"), "hello from the API")
+		node := fmt.Sprintf("%s:%d", network.RelayAddr(c.Subnet), network.RelayKubeletPort)
+		expect(t, "a node's kubelet", client.Probe("api", node), "hello from the API")
 		host := client.Probe("resolve", "host.skiff.local", "A", c.ServiceIP(10))
 		expect(t, "host", client.Probe("api", fmt.Sprintf("%s:%d", host, port)), "hello from the API")
 		l.Close()

@@ -134,6 +134,7 @@ func (n *Network) relaySpec() docker.ContainerSpec {
 			"-host", HostAddr(subnet).String(),
 			"-domain", n.cfg.ClusterDomain,
 			"-api-port", strconv.Itoa(RelayAPIPort),
+			"-kubelet-port", strconv.Itoa(RelayKubeletPort),
 		},
 		Hostname: "relay",
 		Network:  n.Name(),

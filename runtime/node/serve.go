@@ -24,6 +24,10 @@ func (a *Agent) Handler() http.Handler {
 	mux.HandleFunc("GET /stats/summary", func(w http.ResponseWriter, r *http.Request) {
 		writeJSON(w, a.Summary(r.Context()))
 	})
+	mux.HandleFunc("GET /metrics/resource", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+		_, _ = w.Write(stats.ResourceMetrics(a.Summary(r.Context()))) // the client has gone: nobody to tell
+	})
 	mux.HandleFunc("GET /pods", func(w http.ResponseWriter, _ *http.Request) {
 		list := v1.PodList{}
 		list.APIVersion, list.Kind = "v1", "PodList"

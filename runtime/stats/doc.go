@@ -41,6 +41,7 @@ type Sampler struct {
 
 	mu   sync.Mutex
 	last map[string]sample // by container id; guarded by mu
+	past uint64            // nanoseconds of processor that containers used which are gone; guarded by mu
 }
 
 type sample struct {
@@ -68,17 +69,17 @@ func (s *Sampler) Summary(ctx context.Context, node string, started time.Time, p
 		wait.Go(func() { out.Pods[i] = s.pod(ctx, &pods[i]) })
 	}
 	wait.Wait()
-	var cpu, cores, memory, rss uint64
+	var cores, memory, rss uint64
 	for i := range out.Pods {
-		cpu += value(out.Pods[i].CPU.UsageCoreNanoSeconds)
 		cores += value(out.Pods[i].CPU.UsageNanoCores)
 		memory += value(out.Pods[i].Memory.WorkingSetBytes)
 		rss += value(out.Pods[i].Memory.RSSBytes)
 	}
 	now := metav1.Now()
+	s.forget(pods)
+	cpu := s.used()
 	out.Node.CPU = &statsapi.CPUStats{Time: now, UsageCoreNanoSeconds: &cpu, UsageNanoCores: &cores}
 	out.Node.Memory = &statsapi.MemoryStats{Time: now, WorkingSetBytes: &memory, UsageBytes: &memory, RSSBytes: &rss}
-	s.forget(pods)
 	return out
 }
 
@@ -205,7 +206,19 @@ func (s *Sampler) forget(pods []Pod) {
 	defer s.mu.Unlock()
 	for id := range s.last {
 		if !there[id] {
+			s.past += s.last[id].nanos
 			delete(s.last, id)
 		}
 	}
+}
+
+// used is what all containers have used of the processors since the sampler was made, those that are gone included.
+func (s *Sampler) used() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sum := s.past
+	for _, one := range s.last {
+		sum += one.nanos
+	}
+	return sum
 }

@@ -14,17 +14,19 @@ import (
 	"skiff.local/skiff/local/network/relayproto"
 )
 
-// serveAPI carries pods' connections to the API: the endpoint of the Service `kubernetes`.
+// serveAPI carries pods' connections to the API: the endpoint of the Service `kubernetes`, and the port where a node's
+// kubelet would answer, which the API server does here.
 func (r *relay) serveAPI(ctx context.Context) error {
-	addr := netip.AddrPortFrom(r.cfg.IP, r.cfg.APIPort)
-	listener, err := net.ListenTCP("tcp4", net.TCPAddrFromAddrPort(addr))
-	if err != nil {
-		return fmt.Errorf("listen for connections to the API: %w", err)
+	for _, port := range []uint16{r.cfg.APIPort, r.cfg.KubeletPort} {
+		listener, err := net.ListenTCP("tcp4", net.TCPAddrFromAddrPort(netip.AddrPortFrom(r.cfg.IP, port)))
+		if err != nil {
+			return fmt.Errorf("listen for connections to the API: %w", err)
+		}
+		context.AfterFunc(ctx, func() { listener.Close() })
+		go accept(listener, func(conn *net.TCPConn) {
+			r.carry(conn, relayproto.Open{Kind: relayproto.API, Network: "tcp", Address: conn.RemoteAddr().String()})
+		})
 	}
-	context.AfterFunc(ctx, func() { listener.Close() })
-	go accept(listener, func(conn *net.TCPConn) {
-		r.carry(conn, relayproto.Open{Kind: relayproto.API, Network: "tcp", Address: conn.RemoteAddr().String()})
-	})
 	return nil
 }
 

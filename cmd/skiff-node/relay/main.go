@@ -32,9 +32,11 @@ type Config struct {
 	Host     netip.Addr   // stands for the developer's machine
 	Domain   string
 	APIPort  uint16 // where pods' connections to the API arrive
-	Upstream netip.AddrPort
-	State    string // file that outlives the process
-	Socket   string
+	// KubeletPort is where those arrive that are meant for a node.
+	KubeletPort uint16
+	Upstream    netip.AddrPort
+	State       string // file that outlives the process
+	Socket      string
 }
 
 func parse(args []string, stderr io.Writer) (Config, error) {
@@ -51,10 +53,11 @@ func parse(args []string, stderr io.Writer) (Config, error) {
 	flags.StringVar(&c.State, "state", "/run/skiff/relay.json", "`file` that keeps the rules over a restart")
 	flags.StringVar(&c.Socket, "socket", relayproto.Socket, "unix `socket` for the connector")
 	port := flags.Uint("api-port", 6443, "`port` for connections to the API")
+	kubelet := flags.Uint("kubelet-port", 10250, "`port` for connections to the nodes")
 	if err := flags.Parse(args); err != nil {
 		return c, err
 	}
-	c.APIPort = uint16(*port)
+	c.APIPort, c.KubeletPort = uint16(*port), uint16(*kubelet)
 	if !c.IP.IsValid() || !c.Services.IsValid() || !c.DNS.IsValid() || !c.Cluster.IsValid() {
 		return c, errors.New("-ip, -cluster, -services and -dns are needed")
 	}
@@ -127,6 +130,7 @@ func run(ctx context.Context, cfg Config, log *slog.Logger) error {
 func (r *relay) openRules() {
 	reserved := []rules.Reserve{
 		{Addr: netip.AddrPortFrom(r.cfg.IP, r.cfg.APIPort), Protocol: relayproto.TCP},
+		{Addr: netip.AddrPortFrom(r.cfg.IP, r.cfg.KubeletPort), Protocol: relayproto.TCP},
 	}
 	for _, ip := range []netip.Addr{r.cfg.IP, r.cfg.DNS} {
 		for _, proto := range []relayproto.Protocol{relayproto.TCP, relayproto.UDP} {
