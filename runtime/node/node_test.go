@@ -282,7 +282,7 @@ func (c *cluster) pod(name string, change func(*v1.Pod)) *v1.Pod {
 		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "default", UID: types.UID(name + "-" + c.profile), Labels: map[string]string{"app": name}},
 		Spec: v1.PodSpec{
 			NodeName: testNode, RestartPolicy: v1.RestartPolicyAlways, DNSPolicy: v1.DNSClusterFirst,
-			TerminationGracePeriodSeconds: &grace, EnableServiceLinks: &links,
+			TerminationGracePeriodSeconds: &grace, EnableServiceLinks: &links, SecurityContext: &v1.PodSecurityContext{},
 			Containers: []v1.Container{c.container("main", "trap 'exit 0' TERM; while true; do sleep 0.1; done")},
 		},
 	}

@@ -76,6 +76,15 @@ func (o *objects) PersistentVolume(ctx context.Context, name string) (*v1.Persis
 	return o.client.CoreV1().PersistentVolumes().Get(ctx, name, metav1.GetOptions{})
 }
 
+// RuntimeHandler reads the API: hardly a pod has a class.
+func (o *objects) RuntimeHandler(ctx context.Context, class string) (string, error) {
+	found, err := o.client.NodeV1().RuntimeClasses().Get(ctx, class, metav1.GetOptions{})
+	if err != nil {
+		return "", err
+	}
+	return found.Handler, nil
+}
+
 // Token asks for a token that is bound to the pod.
 func (o *objects) Token(ctx context.Context, p *v1.Pod, source *v1.ServiceAccountTokenProjection) (string, time.Time, error) {
 	request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{

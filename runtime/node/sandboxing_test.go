@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	v1 "k8s.io/api/core/v1"
+	nodev1 "k8s.io/api/node/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"skiff.local/skiff/runtime/docker"
 )
@@ -49,6 +51,12 @@ func TestSandboxing(t *testing.T) {
 		{"unconfined", func(p *v1.Pod) {
 			main(p).SecurityContext = &v1.SecurityContext{SeccompProfile: seccomp(v1.SeccompProfileTypeUnconfined)}
 			side := c.container("side", forever)
+			p.Spec.Containers = append(p.Spec.Containers, side)
+		}, map[string]string{"main: " + inStatus: "Seccomp:\t0", "side: " + inStatus: "Seccomp:\t2"}, ""},
+		{"pod-unconfined", func(p *v1.Pod) {
+			p.Spec.SecurityContext = &v1.PodSecurityContext{SeccompProfile: seccomp(v1.SeccompProfileTypeUnconfined)}
+			side := c.container("side", forever)
+			side.SecurityContext = &v1.SecurityContext{SeccompProfile: seccomp(v1.SeccompProfileTypeRuntimeDefault)}
 			p.Spec.Containers = append(p.Spec.Containers, side)
 		}, map[string]string{"main: " + inStatus: "Seccomp:\t0", "side: " + inStatus: "Seccomp:\t2"}, ""},
 		{"profile", func(p *v1.Pod) {
@@ -151,4 +159,20 @@ func (c *cluster) needsPrivilege() {
 	if err := c.engine.StartContainer(ctx, id); err != nil {
 		c.t.Skipf("this engine has no privileged containers: %v", err)
 	}
+}
+
+// TestRuntimeClass: the handler of a class is a runtime of the engine, and one that the engine doesn't have is said as kubelet does.
+func TestRuntimeClass(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	c.run()
+	for class, handler := range map[string]string{"known": "runc", "unknown": "t-no-such-runtime"} {
+		object := &nodev1.RuntimeClass{ObjectMeta: metav1.ObjectMeta{Name: class}, Handler: handler}
+		if _, err := c.client.NodeV1().RuntimeClasses().Create(t.Context(), object, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		c.pod(class, func(p *v1.Pod) { p.Spec.RuntimeClassName = &class })
+	}
+	c.until("known", "ready", patience, ready)
+	c.untilEvent("unknown", `FailedCreatePodSandBox: Failed to create pod sandbox: no runtime for "t-no-such-runtime" is configured`)
 }

@@ -73,6 +73,10 @@ func (w *Worker) createContainer(op plan.Op) job {
 		if err != nil {
 			return nil, &spec.ConfigError{Err: err}
 		}
+		runtime, err := w.runtime(ctx, pod)
+		if err != nil {
+			return nil, err
+		}
 		request, err := w.cfg.Spec.Container(spec.ContainerInput{
 			Pod: pod, Container: c, Attempt: op.Attempt, Hash: plan.Hash(c), Backoff: op.Backoff, Sandbox: op.Sandbox,
 			SandboxAttempt: op.SandboxAttempt, ImageID: image.ID, ImageUser: image.User, Env: env, Mounts: mounts, TargetID: target,
@@ -80,6 +84,7 @@ func (w *Worker) createContainer(op plan.Op) job {
 		if err != nil {
 			return nil, err
 		}
+		request.Runtime = runtime
 		if request.OOMScoreAdj < 0 && !w.cfg.protects(ctx) {
 			request.OOMScoreAdj = 0
 		}

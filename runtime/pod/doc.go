@@ -44,6 +44,7 @@ type Engine interface {
 	InspectVolume(ctx context.Context, name string) (*docker.Volume, error)
 	ListVolumes(ctx context.Context, labels map[string]string) ([]docker.Volume, error)
 	RemoveVolume(ctx context.Context, name string, force bool) error
+	Info(ctx context.Context) (*docker.EngineInfo, error)
 }
 
 // An Image is what a container's image turned out to be.
@@ -72,6 +73,8 @@ type Objects interface {
 	volume.Claims
 	// Token asks for a token of the pod's service account.
 	Token(ctx context.Context, pod *v1.Pod, source *v1.ServiceAccountTokenProjection) (token string, expires time.Time, err error)
+	// RuntimeHandler is what the RuntimeClass of that name stands for.
+	RuntimeHandler(ctx context.Context, class string) (string, error)
 	TrustBundle(ctx context.Context, source *v1.ClusterTrustBundleProjection) ([]byte, error)
 }
 

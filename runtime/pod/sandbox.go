@@ -29,6 +29,9 @@ func (w *Worker) createSandbox(op plan.Op) job {
 		if err := w.cfg.Spec.CheckSandbox(pod); err != nil {
 			return nil, err
 		}
+		if _, err := w.runtime(ctx, pod); err != nil {
+			return nil, err
+		}
 		volumes, err := volume.Resolve(ctx, w.cfg.Spec.Profile, pod, w.cfg.Objects, w.cfg.Spec.Features)
 		if err != nil {
 			return nil, &mountError{err}

@@ -46,21 +46,27 @@ func (c *Config) secure(pod *v1.Pod, container *v1.Container, imageUser string, 
 		out.Security.SELinuxUser, out.Security.SELinuxRole = o.User, o.Role
 		out.Security.SELinuxType, out.Security.SELinuxLevel = o.Type, o.Level
 	}
-	if err := c.seccomp(sc, &out.Security); err != nil {
+	if err := seccomp(pod, container, &out.Security); err != nil {
 		return err
 	}
 	return c.appArmor(pod, container, out)
 }
 
-// seccomp leaves out the option for RuntimeDefault and for nothing at all: absent means the engine's default profile.
-func (c *Config) seccomp(sc *v1.SecurityContext, out *docker.SecurityOptions) error {
-	if sc.SeccompProfile == nil {
-		return nil
+// seccomp leaves out the option for RuntimeDefault and for nothing at all: absent means the engine's default profile. Profiles
+// are no part of Kubernetes' effective security context.
+func seccomp(pod *v1.Pod, container *v1.Container, out *docker.SecurityOptions) error {
+	var profile *v1.SeccompProfile
+	if pod.Spec.SecurityContext != nil {
+		profile = pod.Spec.SecurityContext.SeccompProfile
 	}
-	switch sc.SeccompProfile.Type {
-	case v1.SeccompProfileTypeUnconfined:
+	if container.SecurityContext != nil && container.SecurityContext.SeccompProfile != nil {
+		profile = container.SecurityContext.SeccompProfile
+	}
+	switch {
+	case profile == nil:
+	case profile.Type == v1.SeccompProfileTypeUnconfined:
 		out.Seccomp = "unconfined"
-	case v1.SeccompProfileTypeLocalhost:
+	case profile.Type == v1.SeccompProfileTypeLocalhost:
 		return configErrorf("seccomp profile of type Localhost: the node has no profile directory; use RuntimeDefault or Unconfined")
 	}
 	return nil
