@@ -133,6 +133,9 @@ func (w *Worker) onProbe(key proberKey, o probe.Outcome) {
 	if c == nil || c.State != plan.Running || w.probers[key] == nil {
 		return
 	}
+	if o.Warning {
+		w.containerEvent(c.Name, v1.EventTypeWarning, "ProbeWarning", fmt.Sprintf("%s probe warning: %s", key.kind, o.Message))
+	}
 	if !o.OK {
 		w.containerEvent(c.Name, v1.EventTypeWarning, "Unhealthy", fmt.Sprintf("%s probe failed: %s", key.kind, o.Message))
 	}

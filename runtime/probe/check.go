@@ -19,20 +19,28 @@ import (
 // maxOutput is how much of a command's output ends up in an event.
 const maxOutput = 10 * 1024
 
-func check(ctx context.Context, spec *v1.Probe, target Target, timeout time.Duration) (bool, string) {
+// check probes once. A Warning is a success with something to tell.
+func check(ctx context.Context, spec *v1.Probe, target Target, timeout time.Duration) (probe.Result, string) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	switch {
 	case spec.Exec != nil:
-		return checkExec(ctx, spec.Exec.Command, target, timeout)
+		return resultOf(checkExec(ctx, spec.Exec.Command, target, timeout))
 	case spec.HTTPGet != nil:
 		return checkHTTP(ctx, spec.HTTPGet, target)
 	case spec.TCPSocket != nil:
-		return checkTCP(ctx, spec.TCPSocket, target)
+		return resultOf(checkTCP(ctx, spec.TCPSocket, target))
 	case spec.GRPC != nil:
-		return checkGRPC(ctx, spec.GRPC, target, timeout)
+		return resultOf(checkGRPC(ctx, spec.GRPC, target, timeout))
 	}
-	return false, "missing probe handler"
+	return probe.Failure, "missing probe handler"
+}
+
+func resultOf(ok bool, message string) (probe.Result, string) {
+	if ok {
+		return probe.Success, message
+	}
+	return probe.Failure, message
 }
 
 func checkExec(ctx context.Context, command []string, target Target, timeout time.Duration) (bool, string) {
@@ -53,9 +61,14 @@ func checkExec(ctx context.Context, command []string, target Target, timeout tim
 
 // HTTPGet performs the request of a probe or a lifecycle hook. Certificates aren't verified, as the API specifies.
 func HTTPGet(ctx context.Context, action *v1.HTTPGetAction, target Target, purpose string) (ok bool, message string) {
+	result, message := httpGet(ctx, action, target, purpose)
+	return result != probe.Failure, message
+}
+
+func httpGet(ctx context.Context, action *v1.HTTPGetAction, target Target, purpose string) (probe.Result, string) {
 	req, err := httpprobe.NewRequestForHTTPGetAction(action, target.Container, target.PodIP, purpose)
 	if err != nil {
-		return false, err.Error()
+		return probe.Failure, err.Error()
 	}
 	transport := &http.Transport{
 		TLSClientConfig:    &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // probes don't verify, by specification
@@ -68,17 +81,17 @@ func HTTPGet(ctx context.Context, action *v1.HTTPGetAction, target Target, purpo
 	client := &http.Client{Transport: transport, CheckRedirect: httpprobe.RedirectChecker(false)}
 	result, message, err := httpprobe.DoHTTPProbe(req.WithContext(ctx), client)
 	if err != nil {
-		return false, err.Error()
+		return probe.Failure, err.Error()
 	}
-	return result == probe.Success || result == probe.Warning, message
+	return result, message
 }
 
-func checkHTTP(ctx context.Context, action *v1.HTTPGetAction, target Target) (bool, string) {
-	ok, message := HTTPGet(ctx, action, target, "probe")
-	if !ok && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+func checkHTTP(ctx context.Context, action *v1.HTTPGetAction, target Target) (probe.Result, string) {
+	result, message := httpGet(ctx, action, target, "probe")
+	if result == probe.Failure && errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		message = fmt.Sprintf("Get %q: context deadline exceeded (Client.Timeout exceeded while awaiting headers)", displayURL(action, target))
 	}
-	return ok, message
+	return result, message
 }
 
 func displayURL(action *v1.HTTPGetAction, target Target) string {

@@ -35,6 +35,7 @@ type Target struct {
 type Outcome struct {
 	Kind    Kind
 	OK      bool
+	Warning bool // a success that Message has something to say about: a redirect to another host was not followed
 	Message string
 	// Settled: the thresholds are met, the result counts.
 	Settled bool

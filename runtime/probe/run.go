@@ -5,6 +5,7 @@ import (
 	"time"
 
 	v1 "k8s.io/api/core/v1"
+	"k8s.io/kubernetes/pkg/probe"
 )
 
 // eagerPause is the first pause between the additional probes of a container that has not answered yet. Chosen: short
@@ -38,8 +39,9 @@ type runner struct {
 	period time.Duration
 	eager  bool
 
-	last bool
-	run  int32 // how many times in a row the last result came
+	last    bool
+	warning bool  // the last success came with one
+	run     int32 // how many times in a row the last result came
 }
 
 // once probes and reports; it returns false when there is nothing more to find out.
@@ -53,7 +55,9 @@ func (r *runner) once(ctx context.Context) bool {
 
 func (r *runner) try(ctx context.Context) (bool, string) {
 	timeout := seconds(r.spec.TimeoutSeconds, defaultTimeout)
-	return check(ctx, r.spec, r.target, timeout)
+	result, message := check(ctx, r.spec, r.target, timeout)
+	r.warning = result == probe.Warning
+	return result != probe.Failure, message
 }
 
 func (r *runner) count(ok bool, message string) bool {
@@ -67,7 +71,7 @@ func (r *runner) count(ok bool, message string) bool {
 		r.eager = false
 	}
 	settled := r.run >= max(threshold, 1)
-	r.report(Outcome{Kind: r.kind, OK: ok, Message: message, Settled: settled, At: time.Now()})
+	r.report(Outcome{Kind: r.kind, OK: ok, Warning: r.warning, Message: message, Settled: settled, At: time.Now()})
 	done := settled && (r.kind == Startup || r.kind == Liveness && !ok)
 	return !done
 }

@@ -5,12 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/kubernetes/pkg/probe"
 )
 
 // script makes a target whose exec probe answers by the clock.
@@ -109,9 +113,24 @@ func TestATimeoutIsAFailure(t *testing.T) {
 			<-ctx.Done()
 			return 0, nil, ctx.Err()
 		}}
-		ok, message := check(context.Background(), execProbe(nil), target, time.Second)
-		if ok || !strings.Contains(message, "timed out after 1s") {
-			t.Errorf("%v %q", ok, message)
+		result, message := check(context.Background(), execProbe(nil), target, time.Second)
+		if result != probe.Failure || !strings.Contains(message, "timed out after 1s") {
+			t.Errorf("%v %q", result, message)
 		}
 	})
+}
+
+func TestARedirectToAnotherHostIsAWarning(t *testing.T) {
+	server := httptest.NewServer(http.RedirectHandler("http://0.0.0.0/", http.StatusFound))
+	defer server.Close()
+	target := Target{PodIP: "127.0.0.1", Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, server.Listener.Addr().String())
+	}}
+	var got []Outcome
+	ctx, cancel := context.WithCancel(t.Context())
+	spec := &v1.Probe{PeriodSeconds: 10, TimeoutSeconds: 5, ProbeHandler: v1.ProbeHandler{HTTPGet: &v1.HTTPGetAction{Path: "/", Port: intstr.FromInt32(80)}}}
+	Run(ctx, Readiness, spec, target, time.Now(), func(o Outcome) { got = append(got, o); cancel() })
+	if len(got) != 1 || !got[0].OK || !got[0].Warning || !strings.Contains(got[0].Message, "Probe terminated redirects") {
+		t.Errorf("%+v", got)
+	}
 }

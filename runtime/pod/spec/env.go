@@ -3,6 +3,7 @@ package spec
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net"
 	"sort"
 	"strings"
@@ -224,12 +225,21 @@ func (c *Config) Field(pod *v1.Pod, path string, podIPs, hostIPs []string) (stri
 	return fieldpath.ExtractFieldPathAsString(pod, path)
 }
 
-// ResourceField resolves a downward API resource; limits that aren't set are what the node has.
+// ResourceField resolves a downward API resource; limits that aren't set are the pod's, or what the node has.
 func (c *Config) ResourceField(pod *v1.Pod, container string, ref *v1.ResourceFieldSelector) (string, error) {
 	if ref.ContainerName != "" {
 		container = ref.ContainerName
 	}
-	return resource.ExtractResourceValueByContainerNameAndNodeAllocatable(ref, pod, container, c.Allocatable)
+	most := c.Allocatable
+	if pod.Spec.Resources != nil {
+		most = maps.Clone(most)
+		for _, name := range []v1.ResourceName{v1.ResourceCPU, v1.ResourceMemory} {
+			if limit, ok := pod.Spec.Resources.Limits[name]; ok && !limit.IsZero() {
+				most[name] = limit
+			}
+		}
+	}
+	return resource.ExtractResourceValueByContainerNameAndNodeAllocatable(ref, pod, container, most)
 }
 
 // masterServices are in every pod's environment: client-go's in-cluster configuration reads them.

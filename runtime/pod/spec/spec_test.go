@@ -259,3 +259,19 @@ func TestEnvironment(t *testing.T) {
 		t.Error("a missing ConfigMap is no error")
 	}
 }
+
+func TestLimitsThatAContainerLacksAreThePods(t *testing.T) {
+	c := Config{Allocatable: v1.ResourceList{v1.ResourceCPU: resource.MustParse("8"), v1.ResourceMemory: resource.MustParse("16Gi")}}
+	p := &v1.Pod{Spec: v1.PodSpec{
+		Containers: []v1.Container{{Name: "c"}},
+		Resources:  &v1.ResourceRequirements{Limits: v1.ResourceList{v1.ResourceMemory: resource.MustParse("64Mi")}},
+	}}
+	for field, want := range map[string]string{"limits.memory": "67108864", "limits.cpu": "8"} {
+		if got, err := c.ResourceField(p, "c", &v1.ResourceFieldSelector{Resource: field}); err != nil || got != want {
+			t.Errorf("%s: %q, %v; want %s", field, got, err, want)
+		}
+	}
+	if c.Allocatable.Memory().String() != "16Gi" {
+		t.Errorf("the node's memory became %v", c.Allocatable.Memory())
+	}
+}
