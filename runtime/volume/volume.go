@@ -104,7 +104,7 @@ func (r *resolver) resolve(ctx context.Context, v *v1.Volume) (Volume, error) {
 	case v.HostPath != nil:
 		return hostPath(v.HostPath), nil
 	case v.NFS != nil:
-		return r.nfs(name, v.NFS.Server, v.NFS.Path, v.NFS.ReadOnly), nil
+		return r.nfs(name, v.NFS, nil), nil
 	case v.Image != nil && !r.features.ImageMounts:
 		return Volume{Image: v.Image.Reference, Engine: name, Create: r.owned(name, nil), ReadOnly: true, Shared: true}, nil
 	case v.Image != nil:
@@ -140,13 +140,14 @@ func hostPath(h *v1.HostPathVolumeSource) Volume {
 }
 
 // nfs uses the engine's local driver, which mounts what mount(8) can on the engine's host.
-func (r *resolver) nfs(name, server, export string, readOnly bool) Volume {
+func (r *resolver) nfs(name string, source *v1.NFSVolumeSource, mountOptions []string) Volume {
 	mode := "rw"
-	if readOnly {
+	if source.ReadOnly {
 		mode = "ro"
 	}
-	options := map[string]string{"type": "nfs", "device": ":" + export, "o": "addr=" + server + "," + mode}
-	return Volume{Engine: name, Create: r.owned(name, options), ReadOnly: readOnly, Shared: true}
+	o := append([]string{"addr=" + source.Server, mode}, mountOptions...)
+	options := map[string]string{"type": "nfs", "device": ":" + source.Path, "o": strings.Join(o, ",")}
+	return Volume{Engine: name, Create: r.owned(name, options), ReadOnly: source.ReadOnly, Shared: true}
 }
 
 func (r *resolver) claim(ctx context.Context, name string) (Volume, error) {
@@ -181,7 +182,7 @@ func (r *resolver) persistent(pv *v1.PersistentVolume) (Volume, error) {
 	case s.Local != nil:
 		return Volume{HostPath: path.Clean(s.Local.Path), HostPathType: v1.HostPathDirectory, Shared: true}, nil
 	case s.NFS != nil:
-		return r.nfs(r.engineName("v_"+pv.Name), s.NFS.Server, s.NFS.Path, s.NFS.ReadOnly), nil
+		return r.nfs(r.engineName("v_"+pv.Name), s.NFS, pv.Spec.MountOptions), nil
 	case s.CSI != nil:
 		return Volume{}, fmt.Errorf("persistentvolume %q: CSI driver %s doesn't run here; storage class \"standard\" makes volumes of the engine", pv.Name, s.CSI.Driver)
 	}

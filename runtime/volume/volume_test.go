@@ -48,13 +48,19 @@ func (a api) Token(context.Context, string, *v1.ServiceAccountTokenProjection) (
 
 func (api) PersistentVolumeClaim(_ context.Context, _, name string) (*v1.PersistentVolumeClaim, error) {
 	pvc := &v1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Name: name}}
-	if name == "bound" {
-		pvc.Spec.VolumeName, pvc.Status.Phase = "pv", v1.ClaimBound
+	if name == "bound" || name == "exported" {
+		pvc.Spec.VolumeName, pvc.Status.Phase = "pv-"+name, v1.ClaimBound
 	}
 	return pvc, nil
 }
 
 func (api) PersistentVolume(_ context.Context, name string) (*v1.PersistentVolume, error) {
+	if name == "pv-exported" {
+		return &v1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1.PersistentVolumeSpec{
+			PersistentVolumeSource: v1.PersistentVolumeSource{NFS: &v1.NFSVolumeSource{Server: "srv", Path: "/e"}},
+			MountOptions:           []string{"hard", "nfsvers=4.2"},
+		}}, nil
+	}
 	return &v1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1.PersistentVolumeSpec{PersistentVolumeSource: v1.PersistentVolumeSource{
 		CSI: &v1.CSIPersistentVolumeSource{Driver: CSIDriver, VolumeHandle: "engine-volume"},
 	}}}, nil
@@ -156,7 +162,8 @@ func TestFSGroupOwnsWhatIsThePods(t *testing.T) {
 func TestVolumesOfTheEngine(t *testing.T) {
 	_, volumes, err := fill(t, nil, v1.VolumeSource{EmptyDir: &v1.EmptyDirVolumeSource{Medium: v1.StorageMediumMemory}},
 		v1.VolumeSource{PersistentVolumeClaim: &v1.PersistentVolumeClaimVolumeSource{ClaimName: "bound", ReadOnly: true}},
-		v1.VolumeSource{NFS: &v1.NFSVolumeSource{Server: "srv", Path: "/e"}})
+		v1.VolumeSource{NFS: &v1.NFSVolumeSource{Server: "srv", Path: "/e"}},
+		v1.VolumeSource{PersistentVolumeClaim: &v1.PersistentVolumeClaimVolumeSource{ClaimName: "exported"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,6 +174,9 @@ func TestVolumesOfTheEngine(t *testing.T) {
 		t.Errorf("%+v", v)
 	}
 	if v := volumes[3]; v.Create.Options["o"] != "addr=srv,rw" || v.Create.Options["device"] != ":/e" {
+		t.Errorf("%+v", v)
+	}
+	if v := volumes[4]; v.Create.Options["o"] != "addr=srv,rw,hard,nfsvers=4.2" {
 		t.Errorf("%+v", v)
 	}
 	if _, _, err := fill(t, nil, v1.VolumeSource{PersistentVolumeClaim: &v1.PersistentVolumeClaimVolumeSource{ClaimName: "open"}}); err == nil ||
