@@ -137,28 +137,28 @@ func (l *localhost) apply(views map[relayproto.Key]*view) {
 // portsOf is what a Service, or a pod with host ports, has open on this machine.
 func (l *localhost) portsOf(key relayproto.Key, v *view) map[listen.Port]listen.Target {
 	ports := map[listen.Port]listen.Target{}
-	add := func(addr netip.Addr, port uint16, p relayproto.Port, quiet bool) {
+	add := func(addr netip.Addr, port uint16, p relayproto.Port, sources ...netip.Prefix) {
 		if port == 0 || p.Protocol == relayproto.SCTP {
 			return
 		}
 		// IPv6 may be off on this machine; nobody misses it then.
-		quiet = quiet || addr == netip.IPv6Loopback()
+		quiet := addr == netip.IPv6Loopback()
 		ports[listen.Port{Addr: netip.AddrPortFrom(addr, port), Protocol: p.Protocol}] = listen.Target{
-			Backends: p.Backends, Affinity: time.Duration(v.relay.AffinitySeconds) * time.Second, Quiet: quiet,
+			Backends: p.Backends, Affinity: time.Duration(v.relay.AffinitySeconds) * time.Second, Sources: sources, Quiet: quiet,
 		}
 	}
 	balanced := l.balancer.addresses(key)
 	for _, p := range v.relay.Ports {
 		for _, addr := range l.network.cfg.Bind {
-			add(addr, p.NodePort, p, false)
+			add(addr, p.NodePort, p)
 		}
 		if v.relay.NoDNS {
 			for _, addr := range l.hostBind(v, p) {
-				add(addr, p.Port, p, false)
+				add(addr, p.Port, p)
 			}
 		}
 		for _, addr := range balanced {
-			add(addr, p.Port, p, false)
+			add(addr, p.Port, p, v.sources...)
 		}
 	}
 	if v.healthPort != 0 {

@@ -21,6 +21,8 @@ type view struct {
 	// healthPort is a port of the node that tells whether there are any; 0 for none.
 	healthPort uint16
 	health     []relayproto.Port // what the relay makes of it
+	// sources are the networks that a LoadBalancer's clients may come from; nil for any.
+	sources []netip.Prefix
 	// bind is where a host port is opened on this machine; elsewhere as usual.
 	bind map[hostPort][]netip.Addr
 }
@@ -70,6 +72,11 @@ func project(svc *corev1.Service, subnet netip.Prefix, slices_ []*discoveryv1.En
 		v.health = []relayproto.Port{{
 			Protocol: relayproto.TCP, NodePort: port, Backends: []netip.AddrPort{netip.AddrPortFrom(HostAddr(subnet), relayproto.HostPort)},
 		}}
+	}
+	for _, text := range svc.Spec.LoadBalancerSourceRanges {
+		if p, err := netip.ParsePrefix(strings.TrimSpace(text)); err == nil {
+			v.sources = append(v.sources, p)
+		}
 	}
 	v.relay.Headless = svc.Spec.ClusterIP == corev1.ClusterIPNone
 	v.relay.AffinitySeconds = int(affinity(svc) / time.Second)

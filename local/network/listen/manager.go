@@ -28,6 +28,8 @@ type Target struct {
 	Backends []netip.AddrPort
 	// Affinity sends a client where its last connection went, for so long after it; 0 means anywhere.
 	Affinity time.Duration
+	// Sources, when there are any, are the networks that clients may come from; this machine itself always may.
+	Sources []netip.Prefix
 	// Quiet ports may fail without anybody being told: a family or an address that this machine does not have.
 	Quiet bool
 	// Health, when not nil, is what TCP connections are answered with instead.

@@ -34,10 +34,13 @@ func (t *target) set(now Target) {
 	t.changed = make(chan struct{})
 }
 
-// order returns the backends in the order in which to try them for a client.
+// order returns the backends in the order in which to try them for a client; none for one that may not come.
 func (t *target) order(client netip.Addr, now time.Time) []netip.AddrPort {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if !t.now.admits(client) {
+		return nil
+	}
 	backends := slices.Clone(t.now.Backends)
 	rand.Shuffle(len(backends), func(i, j int) { backends[i], backends[j] = backends[j], backends[i] })
 	s, ok := t.sticky[client]
@@ -57,6 +60,11 @@ func (t *target) chose(client netip.Addr, to netip.AddrPort, now time.Time) {
 	if t.now.Affinity > 0 {
 		t.sticky[client] = stick{to: to, last: now}
 	}
+}
+
+func (t *Target) admits(client netip.Addr) bool {
+	client = client.Unmap()
+	return len(t.Sources) == 0 || client.IsLoopback() || slices.ContainsFunc(t.Sources, func(p netip.Prefix) bool { return p.Contains(client) })
 }
 
 func (t *target) health() *Health {
