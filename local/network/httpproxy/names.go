@@ -61,19 +61,23 @@ func (n *names) config(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 }
 
 // misdirected reports whether a request for a host belongs on another connection: one for whose name somebody else
-// is responsible, or on which the client showed a certificate. Clients that gave no name, or nobody's, are let through
-// otherwise: that is how one tries things with curl.
+// is responsible, or on which the client showed a certificate; the connection may be older than that demand. Clients that
+// gave no name, or nobody's, are let through otherwise: that is how one tries things with curl.
 func (n *names) misdirected(state *tls.ConnectionState, host string) bool {
-	if len(n.byHost) == 0 || state.ServerName == host {
+	want, ok := n.byHost.find(host)
+	if !ok {
 		return false
 	}
-	want, ok := n.byHost.find(host)
-	if !ok || want.Owner == "" {
+	guarded := want.Clients != nil && !want.Clients.Optional
+	switch {
+	case guarded && len(state.VerifiedChains) == 0:
+		return true
+	case want.Owner == "" || state.ServerName == host:
 		return false
 	}
 	asked, known := n.byHost.find(state.ServerName)
 	if known && state.ServerName != "" {
 		return asked.Owner != want.Owner
 	}
-	return want.Clients != nil && !want.Clients.Optional && (!known || asked.Clients != want.Clients)
+	return guarded && (!known || asked.Clients != want.Clients)
 }

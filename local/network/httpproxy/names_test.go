@@ -90,7 +90,10 @@ type securePort struct {
 	backend  *x509.CertPool // of pass.test
 	client   tls.Certificate
 	stranger tls.Certificate
+	clients  *Clients
 	server   *Server
+	place    Place
+	offer    Offer
 }
 
 func newSecurePort(t *testing.T) securePort {
@@ -130,7 +133,8 @@ func newSecurePort(t *testing.T) securePort {
 	l := listenLocal(t)
 	port := l.Addr().(*net.TCPAddr).AddrPort().Port()
 	l.Close()
-	p.server.Offer(map[Place]Offer{{Port: port}: {
+	p.clients = &Clients{Roots: clients}
+	p.place, p.offer = Place{Port: port}, Offer{
 		Secure: true, Table: BuildTable([]*Route{to("web")}, nil), Certificates: certs,
 		Names: map[string]*Name{
 			"":             {Owner: "any"},
@@ -139,10 +143,11 @@ func newSecurePort(t *testing.T) securePort {
 			"end.test":     {Owner: "end", Stream: &Stream{Route: to("end"), Terminate: true}},
 			"gone.test":    {Owner: "gone", Stream: &Stream{Route: to("nobody")}},
 			"*.shut.test":  {Owner: "shut", Stream: &Stream{}},
-			"guarded.test": {Owner: "guarded", Clients: &Clients{Roots: clients}},
+			"guarded.test": {Owner: "guarded", Clients: p.clients},
 			"asking.test":  {Owner: "asking", Clients: &Clients{Roots: clients, Optional: true}},
 		},
-	}})
+	}
+	p.server.Offer(map[Place]Offer{p.place: p.offer})
 	if at, problem := p.server.At(Place{Port: port}); at != port {
 		t.Fatalf("the port is not open: %s", problem)
 	}
@@ -230,6 +235,35 @@ func TestClientsShowTheCertificateThatANameAsksFor(t *testing.T) {
 		if got, err := p.ask(t, c.name, c.name, c.cert); got != c.want {
 			t.Errorf("%s, certificate %v: %d, %v, want %d", c.name, c.cert != nil, got, err, c.want)
 		}
+	}
+}
+
+// A connection may be older than the demand for a certificate.
+func TestAConnectionWithoutACertificateDoesNotOutliveTheDemandForOne(t *testing.T) {
+	p := newSecurePort(t)
+	transport := &http.Transport{TLSClientConfig: &tls.Config{ServerName: "a.test", InsecureSkipVerify: true}}
+	defer transport.CloseIdleConnections()
+	ask := func() int {
+		req, err := http.NewRequest("GET", "https://"+p.at, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Host = "a.test"
+		res, err := (&http.Client{Transport: transport, Timeout: time.Minute}).Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		_, _ = io.Copy(io.Discard, res.Body)
+		return res.StatusCode
+	}
+	if got := ask(); got != http.StatusOK {
+		t.Fatalf("before: %d", got)
+	}
+	p.offer.Names = map[string]*Name{"": {Owner: "any", Clients: p.clients}}
+	p.server.Offer(map[Place]Offer{p.place: p.offer})
+	if got := ask(); got != http.StatusMisdirectedRequest {
+		t.Errorf("after: %d", got)
 	}
 }
 
