@@ -65,7 +65,10 @@ func project(svc *corev1.Service, subnet netip.Prefix, slices_ []*discoveryv1.En
 		v.relay.ExternalName = strings.TrimSuffix(svc.Spec.ExternalName, ".")
 		return v
 	}
-	endpoints := collect(svc, slices_, fateOf, v.pods)
+	var endpoints endpoints
+	if !leftToOthers(svc) {
+		endpoints = collect(svc, slices_, fateOf, v.pods)
+	}
 	if port := uint16(svc.Spec.HealthCheckNodePort); port != 0 {
 		v.ready, v.healthPort = len(endpoints.records()), port
 		// The relay leads to localhost, where it is answered.
@@ -104,6 +107,17 @@ func project(svc *corev1.Service, subnet netip.Prefix, slices_ []*discoveryv1.En
 		// A headless Service forwards nothing: its backends are for callers of DialContext only.
 	}
 	return v
+}
+
+// leftToOthers reports whether a Service asks to be forwarded by something of its own, or not at all, as kube-proxy has it. Only
+// its name is served then.
+func leftToOthers(svc *corev1.Service) bool {
+	if svc.Spec.ClusterIP == corev1.ClusterIPNone {
+		return false
+	}
+	_, named := svc.Labels["service.kubernetes.io/service-proxy-name"]
+	_, headless := svc.Labels[corev1.IsHeadlessService]
+	return named || headless
 }
 
 // externalIPs are those of a Service's that pods can be given a way to: none of the cluster's own subnet.

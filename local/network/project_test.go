@@ -56,6 +56,9 @@ func TestWhichEndpointsGetConnections(t *testing.T) {
 		return s
 	}
 	unready := func(s *corev1.Service) { s.Spec.PublishNotReadyAddresses = true }
+	labelled := func(label string) func(*corev1.Service) {
+		return func(s *corev1.Service) { s.Labels = map[string]string{label: ""} }
+	}
 	for _, c := range []struct {
 		name    string
 		service *corev1.Service
@@ -73,6 +76,8 @@ func TestWhichEndpointsGetConnections(t *testing.T) {
 		{"what is published although unready stays to its end", web(unready), []*discoveryv1.EndpointSlice{slice(8080, "http", "10.0.0.1/a", "10.0.0.2/b")}, "a", "", "[10.0.0.1:8080 10.0.0.2:8080]"},
 		{"nothing of a pod that is no more", web(unready), []*discoveryv1.EndpointSlice{slice(8080, "http", "10.0.0.1/a")}, "", "a", "[]"},
 		{"ports that differ per pod", web(), []*discoveryv1.EndpointSlice{slice(8080, "http", "10.0.0.1"), slice(9090, "http", "10.0.0.2"), slice(1, "other", "10.0.0.3")}, "", "", "[10.0.0.1:8080 10.0.0.2:9090]"},
+		{"none of a Service that another proxy is to forward", web(labelled("service.kubernetes.io/service-proxy-name")), []*discoveryv1.EndpointSlice{slice(8080, "http", "10.0.0.1")}, "", "", "[]"},
+		{"none of a Service that is labelled as headless", web(labelled("service.kubernetes.io/headless")), []*discoveryv1.EndpointSlice{slice(8080, "http", "10.0.0.1")}, "", "", "[]"},
 		{"an address in two slices once", web(), []*discoveryv1.EndpointSlice{slice(8080, "http", "10.0.0.1"), slice(8080, "http", "10.0.0.1")}, "", "", "[10.0.0.1:8080]"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
