@@ -97,7 +97,7 @@ func TestMorePods(t *testing.T) {
 			"force": testForceDelete, "starting": testDeleteWhileStarting, "gate": testReadinessGate, "restart-policy": testOnFailure,
 			"image-update": testImageUpdate, "guaranteed": testGuaranteed, "tcp-probe": testTCPProbe,
 			"exec-probe-timeout": testExecProbeTimeout, "post-start-fails": testPostStartFails, "post-start-kinds": testPostStartKinds, "unmakeable": testUnmakeable, "evict": testEvict,
-			"resize": testResize, "scores": testScores, "pod-resources": testPodResources, "working-set": testWorkingSet, "size-limit": testSizeLimit, "start-over": testStartOver, "fields": testEnvFile,
+			"resize": testResize, "scores": testScores, "pod-resources": testPodResources, "working-set": testWorkingSet, "size-limit": testSizeLimit, "start-over": testStartOver, "sidecar-start-over": testStartOverOfASidecar, "fields": testEnvFile,
 		} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()

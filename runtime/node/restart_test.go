@@ -133,6 +133,26 @@ func testStartOver(t *testing.T, c *cluster) {
 	}
 }
 
+// testStartOverOfASidecar: by the restart policy alone the pod would have ended once its regular container was stopped.
+func testStartOverOfASidecar(t *testing.T, c *cluster) {
+	always := v1.ContainerRestartPolicyAlways
+	c.pod("sideover", func(p *v1.Pod) {
+		usualVolumes(p)
+		p.Spec.RestartPolicy = v1.RestartPolicyNever
+		trigger := c.container("trigger", "stat /d/done && { "+forever+"; }; touch /d/done; sleep 2; exit 42")
+		trigger.VolumeMounts = main(p).VolumeMounts
+		trigger.RestartPolicy = &always
+		trigger.RestartPolicyRules = []v1.ContainerRestartRule{{
+			Action:    v1.ContainerRestartRuleActionRestartAllContainers,
+			ExitCodes: &v1.ContainerRestartRuleOnExitCodes{Operator: v1.ContainerRestartRuleOnExitCodesOpIn, Values: []int32{42}},
+		}}
+		p.Spec.InitContainers = []v1.Container{trigger}
+	})
+	c.until("sideover", "started over", patience, func(p *v1.Pod) bool {
+		return status(p, "main").RestartCount == 1 && status(p, "trigger").RestartCount == 1 && ready(p)
+	})
+}
+
 // testUnmakeable: what the engine refuses to create, and images that have no name, with kubelet's reasons.
 func testUnmakeable(t *testing.T, c *cluster) {
 	c.pod("workdir", func(p *v1.Pod) { main(p).WorkingDir = "relative" })

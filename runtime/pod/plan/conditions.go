@@ -150,15 +150,22 @@ func (s *statusMaker) startingOver(out *v1.PodStatus) {
 		return
 	}
 	cond := v1.PodCondition{Type: v1.AllContainersRestarting, Status: v1.ConditionFalse}
-	if s.sandbox != nil && !s.p.Terminal {
-		p := planner{f: s.f, spec: s.spec, epoch: lastStartOver(s.f, s.spec, s.sandbox)}
-		for _, c := range s.f.running() {
-			if p.stale(c) {
-				cond.Status, cond.Reason, cond.Message = v1.ConditionTrue, "RestartAllContainersStarted", "container exited with restart policy rule"
-			}
+	p := s.startOver()
+	for _, c := range s.f.running() {
+		if p.stale(c) {
+			cond.Status, cond.Reason, cond.Message = v1.ConditionTrue, "RestartAllContainersStarted", "container exited with restart policy rule"
 		}
 	}
 	s.set(out, cond)
+}
+
+// startOver is a planner that knows when all containers were last asked to start over.
+func (s *statusMaker) startOver() *planner {
+	p := &planner{f: s.f, spec: s.spec}
+	if s.sandbox != nil && !s.p.Terminal {
+		p.epoch = lastStartOver(s.f, s.spec, s.sandbox)
+	}
+	return p
 }
 
 // gates is the Ready condition of a pod whose containers are ready.

@@ -19,14 +19,26 @@ func (s *statusMaker) phase(out *v1.PodStatus) {
 func (s *statusMaker) computePhase(out *v1.PodStatus) v1.PodPhase {
 	t := tally{spec: s.spec}
 	for i := range s.spec.InitContainers {
-		t.init(&s.spec.InitContainers[i], &out.InitContainerStatuses[i], s.containerStarted(&s.spec.InitContainers[i]))
+		if c := &s.spec.InitContainers[i]; !s.startsAgain(c.Name) {
+			t.init(c, &out.InitContainerStatuses[i], s.containerStarted(c))
+		}
 	}
 	for i := range s.spec.Containers {
-		t.regular(&s.spec.Containers[i], &out.ContainerStatuses[i])
+		if c := &s.spec.Containers[i]; s.startsAgain(c.Name) {
+			t.stopped++ // and not for good, whatever its restart policy says
+		} else {
+			t.regular(c, &out.ContainerStatuses[i])
+		}
 	}
 	initialized := s.sandbox != nil && s.regularInSandbox()
 	stoppedForGood := s.f.Pod.DeletionTimestamp != nil && len(s.f.running()) == 0
 	return t.phase(initialized, stoppedForGood)
+}
+
+// startsAgain reports whether a container has ended and is to start anew because all containers are.
+func (s *statusMaker) startsAgain(name string) bool {
+	latest := s.f.latest(name)
+	return latest != nil && latest.State != Running && s.startOver().stale(latest)
 }
 
 func (s *statusMaker) containerStarted(c *v1.Container) bool {
