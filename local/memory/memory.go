@@ -29,6 +29,9 @@ const (
 	// quietAllocs is what a daemon with nothing to do allocates in a quiet period at most: twice the 8 MB that were measured
 	// with two pods, a scrape of its metrics included.
 	quietAllocs = 16 << 20
+	// quietShare is the same for a daemon that keeps much: the part of what is live that it may allocate. Chosen: operators
+	// never rest. With six of them and 38 large definitions, 250 MB were live and 72 MB allocated in a minute of peace.
+	quietShare = 2
 )
 
 // Start prepares the process for its start. Call it first.
@@ -46,7 +49,8 @@ func Keep(ctx context.Context, log *slog.Logger) {
 	tick := time.NewTicker(quietPeriod)
 	defer tick.Stop()
 	pace, last := idlePercent, time.Now()
-	r := rest{before: allocated()}
+	allocated, _ := heap()
+	r := rest{before: allocated}
 	for {
 		select {
 		case <-ctx.Done():
@@ -60,7 +64,7 @@ func Keep(ctx context.Context, log *slog.Logger) {
 		case <-settled.C:
 			shrink(log)
 		case <-tick.C:
-			if r.due(allocated()) {
+			if r.due(heap()) {
 				shrink(log)
 			}
 		}
@@ -104,20 +108,21 @@ type rest struct {
 	rested bool   // the process has shrunk and done nothing since
 }
 
-// due is told at every period's end how much the process has allocated so far, in bytes, and reports whether to shrink.
-func (r *rest) due(allocated uint64) bool {
-	quiet := allocated-r.before < quietAllocs
+// due is told at every period's end how much the process has allocated so far, and how much of it is live, in bytes, and reports
+// whether to shrink.
+func (r *rest) due(allocated, live uint64) bool {
+	quiet := allocated-r.before < max(quietAllocs, live/quietShare)
 	r.before = allocated
 	shrinks := quiet && !r.rested
 	r.rested = quiet
 	return shrinks
 }
 
-// allocated is what the process has allocated since it began, in bytes.
-func allocated() uint64 {
-	sample := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
+// heap is what the process has allocated since it began, and what the last collection found to be in use, in bytes.
+func heap() (allocated, live uint64) {
+	sample := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}, {Name: "/gc/heap/live:bytes"}}
 	metrics.Read(sample)
-	return sample[0].Value.Uint64()
+	return sample[0].Value.Uint64(), sample[1].Value.Uint64()
 }
 
 // shrink collects, and gives back what is free and what the executable needs no more.
