@@ -16,7 +16,7 @@ import (
 
 	"skiff.local/skiff/local/authority"
 	"skiff.local/skiff/local/network/gateway"
-	"skiff.local/skiff/local/network/httpproxy"
+	"skiff.local/skiff/local/network/httpproxy/accesslog"
 	"skiff.local/skiff/local/network/ingress"
 	"skiff.local/skiff/local/network/listen"
 	"skiff.local/skiff/local/network/relayproto"
@@ -33,7 +33,7 @@ type localhost struct {
 	policing *policing
 	stubs    *stubs
 	recorder record.EventRecorder
-	log      *httpproxy.RotatedLog
+	log      *accesslog.File
 	told     map[types.UID]map[string]bool // only touched by apply
 	events   record.EventBroadcaster
 }
@@ -89,7 +89,7 @@ func (l *localhost) accessLog() io.Writer {
 	if cfg.IngressLog != nil || cfg.Home == "" {
 		return cfg.IngressLog
 	}
-	l.log = httpproxy.NewRotatedLog(filepath.Join(cfg.Home, profile.IngressLogFile))
+	l.log = accesslog.NewFile(filepath.Join(cfg.Home, profile.IngressLogFile))
 	return l.log
 }
 

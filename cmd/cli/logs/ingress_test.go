@@ -13,11 +13,11 @@ import (
 	"time"
 
 	"skiff.local/skiff/cmd/cli/iostreams"
-	"skiff.local/skiff/local/network/httpproxy"
+	"skiff.local/skiff/local/network/httpproxy/accesslog"
 )
 
 func request(at time.Time, host, path string) string {
-	return fmt.Sprintf("%s 127.0.0.1 GET %s %s HTTP/1.1 200 5 1.000ms default/web:80 web-1\n", at.UTC().Format(httpproxy.LogTime), host, path)
+	return fmt.Sprintf("%s 127.0.0.1 GET %s %s HTTP/1.1 200 5 1.000ms default/web:80 web-1\n", at.UTC().Format(accesslog.TimeFormat), host, path)
 }
 
 func TestRequestsAreChosen(t *testing.T) {
@@ -85,7 +85,7 @@ func TestRequestsAreFollowedIntoTheNextPart(t *testing.T) {
 			t.Fatalf("shown: %.100q, %v; want %s", shown.Text(), shown.Err(), want)
 		}
 	}
-	log := httpproxy.NewRotatedLog(path)
+	log := accesslog.NewFile(path)
 	defer log.Close()
 	write := func(host, path string) {
 		t.Helper()

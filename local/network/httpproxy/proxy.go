@@ -15,19 +15,21 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"skiff.local/skiff/local/network/httpproxy/accesslog"
 )
 
 // A proxy serves requests by the table of the door they come through.
 type proxy struct {
 	pool    *pool
-	log     *accessLog
+	log     *accesslog.Log
 	mirrors *mirrors
 	upgrade *httputil.ReverseProxy // of requests that ask for another protocol
 	buffers *buffers
 	passing sync.Pool
 }
 
-func newProxy(p *pool, log *accessLog) *proxy {
+func newProxy(p *pool, log *accesslog.Log) *proxy {
 	x := &proxy{pool: p, log: log, mirrors: newMirrors(p), buffers: newBuffers()}
 	x.passing.New = func() any { return &passing{} }
 	x.upgrade = &httputil.ReverseProxy{
@@ -59,6 +61,15 @@ type routing struct {
 	in          *http.Request // as it came
 }
 
+// outcome is what the access log says of the request.
+func (d *routing) outcome(res *counted, begin time.Time) *accesslog.Answer {
+	a := &accesslog.Answer{Client: hostOf(d.in.RemoteAddr), Begin: begin, Status: res.status, Bytes: res.bytes, Endpoint: d.endpoint}
+	if d.backend != nil {
+		a.Service, a.Port = d.backend.Service, d.backend.Port
+	}
+	return a
+}
+
 type routingKey struct{}
 
 func routed(ctx context.Context) *routing {
@@ -71,7 +82,7 @@ func (x *proxy) serve(d *door, w http.ResponseWriter, req *http.Request) {
 	begin := time.Now()
 	out := &counted{ResponseWriter: w, status: http.StatusOK}
 	decision := &routing{in: req}
-	defer func() { x.log.write(req, out, decision, begin) }()
+	defer func() { x.log.Write(req, decision.outcome(out, begin)) }()
 	host := hostOf(req.Host)
 	if req.TLS != nil && d.names.Load().misdirected(req.TLS, host) {
 		problem(out, req, http.StatusMisdirectedRequest, fmt.Sprintf("the connection is for %q, requests for %q need one of their own", req.TLS.ServerName, host))

@@ -14,13 +14,14 @@ import (
 	"strings"
 	"testing"
 
+	"skiff.local/skiff/local/network/httpproxy/accesslog"
 	"skiff.local/skiff/local/network/relayproto"
 )
 
 // BenchmarkProxy measures requests on kept connections through the proxy to a server that does next to nothing. Client and
 // server write and read bytes alone, so that what is measured is the proxy.
 func BenchmarkProxy(b *testing.B) {
-	log := NewRotatedLog(filepath.Join(b.TempDir(), "access.log"))
+	log := accesslog.NewFile(filepath.Join(b.TempDir(), "access.log"))
 	defer log.Close()
 	front := inFrontOf(b, answering(b), log)
 	b.ReportAllocs()

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"skiff.local/skiff/local/network/httpproxy/accesslog"
 	"skiff.local/skiff/local/network/relayproto"
 )
 
@@ -108,7 +109,7 @@ type Server struct {
 // NewServer returns a server that has no port open yet.
 func NewServer(cfg Config) *Server {
 	s := &Server{cfg: cfg, log: cfg.Logger, ports: cfg.Ports, doors: map[Place]*door{}}
-	s.proxy = newProxy(newPool(cfg.Dial, cfg.Backends), &accessLog{pod: cfg.Pod, w: cfg.AccessLog})
+	s.proxy = newProxy(newPool(cfg.Dial, cfg.Backends), accesslog.New(cfg.AccessLog, cfg.Pod))
 	if len(s.ports.HTTP) == 0 {
 		s.ports = DefaultPorts()
 	}

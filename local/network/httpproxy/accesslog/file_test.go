@@ -1,4 +1,4 @@
-package httpproxy
+package accesslog
 
 import (
 	"bytes"
@@ -9,7 +9,7 @@ import (
 
 func TestTheAccessLogStaysBounded(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "ingress.log")
-	l := NewRotatedLog(path)
+	l := NewFile(path)
 	line := bytes.Repeat([]byte("x"), 1<<20)
 	for range 2*maxLog/len(line) + 3 {
 		if _, err := l.Write(line); err != nil {
@@ -25,7 +25,7 @@ func TestTheAccessLogStaysBounded(t *testing.T) {
 			t.Errorf("%s: %v, %v", name, info, err)
 		}
 	}
-	if l = NewRotatedLog(path); l != nil {
+	if l = NewFile(path); l != nil {
 		if _, err := l.Write([]byte("more\n")); err != nil {
 			t.Fatal(err)
 		}

@@ -1,4 +1,4 @@
-package httpproxy
+package accesslog
 
 import (
 	"errors"
@@ -18,8 +18,8 @@ const (
 	gatherTime = 100 * time.Millisecond
 )
 
-// A RotatedLog is an access log in a file of bounded size. It opens its file with the first lines, which it gathers for a moment.
-type RotatedLog struct {
+// A File is an access log in a file of bounded size. It opens its file with the first lines, which it gathers for a moment.
+type File struct {
 	path string
 
 	mu      sync.Mutex
@@ -29,11 +29,11 @@ type RotatedLog struct {
 	timer   *time.Timer // guarded by mu; nil unless something waits
 }
 
-// NewRotatedLog returns a log in a file; with the suffix ".1" it is the part before.
-func NewRotatedLog(path string) *RotatedLog { return &RotatedLog{path: path} }
+// NewFile returns a log in a file; with the suffix ".1" it is the part before.
+func NewFile(path string) *File { return &File{path: path} }
 
 // Write appends to the log. An error may be of an earlier line.
-func (l *RotatedLog) Write(p []byte) (int, error) {
+func (l *File) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.waiting = append(l.waiting, p...)
@@ -50,7 +50,7 @@ func (l *RotatedLog) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (l *RotatedLog) flushLocked() error {
+func (l *File) flushLocked() error {
 	if l.timer != nil {
 		l.timer.Stop()
 		l.timer = nil
@@ -72,7 +72,7 @@ func (l *RotatedLog) flushLocked() error {
 	return err
 }
 
-func (l *RotatedLog) openLocked() error {
+func (l *File) openLocked() error {
 	if l.file != nil {
 		l.file.Close()
 		l.file = nil
@@ -94,7 +94,7 @@ func (l *RotatedLog) openLocked() error {
 }
 
 // Close writes what waits, and closes the file.
-func (l *RotatedLog) Close() error {
+func (l *File) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	err := l.flushLocked()
