@@ -163,12 +163,16 @@ func (p *program) endpointsOf(uid types.UID) []netip.AddrPort {
 	defer p.mu.Unlock()
 	var all []netip.AddrPort
 	for key := range p.byPod[uid] {
+		svc := p.services[key]
+		if svc == nil {
+			continue // a pod's own host ports, or gone meanwhile
+		}
 		for _, slice := range p.slices[key] {
 			one := *slice
 			one.Endpoints = slices.DeleteFunc(slices.Clone(slice.Endpoints), func(e discoveryv1.Endpoint) bool {
 				return e.TargetRef == nil || e.TargetRef.UID != uid
 			})
-			for _, e := range collect(&corev1.Service{}, []*discoveryv1.EndpointSlice{&one}, p.fateLocked, map[types.UID]struct{}{}) {
+			for _, e := range collect(svc, []*discoveryv1.EndpointSlice{&one}, p.fateLocked, map[types.UID]struct{}{}) {
 				for _, port := range e.ports {
 					if port.Protocol == relayproto.TCP {
 						all = append(all, netip.AddrPortFrom(e.addr, port.Port))

@@ -157,6 +157,9 @@ func collect(svc *corev1.Service, list []*discoveryv1.EndpointSlice, fateOf func
 		if slice.AddressType != discoveryv1.AddressTypeIPv4 {
 			continue
 		}
+		if _, headless := slice.Labels[corev1.IsHeadlessService]; headless && svc.Spec.ClusterIP != corev1.ClusterIPNone {
+			continue // not to be forwarded to
+		}
 		var ports []relayproto.EndpointPort
 		for _, p := range slice.Ports {
 			if p.Port != nil && *p.Port > 0 && *p.Port < 65536 {

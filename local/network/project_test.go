@@ -59,6 +59,10 @@ func TestWhichEndpointsGetConnections(t *testing.T) {
 	labelled := func(label string) func(*corev1.Service) {
 		return func(s *corev1.Service) { s.Labels = map[string]string{label: ""} }
 	}
+	headless := func(s *discoveryv1.EndpointSlice) *discoveryv1.EndpointSlice {
+		s.Labels = map[string]string{corev1.IsHeadlessService: ""}
+		return s
+	}
 	for _, c := range []struct {
 		name    string
 		service *corev1.Service
@@ -78,6 +82,7 @@ func TestWhichEndpointsGetConnections(t *testing.T) {
 		{"ports that differ per pod", web(), []*discoveryv1.EndpointSlice{slice(8080, "http", "10.0.0.1"), slice(9090, "http", "10.0.0.2"), slice(1, "other", "10.0.0.3")}, "", "", "[10.0.0.1:8080 10.0.0.2:9090]"},
 		{"none of a Service that another proxy is to forward", web(labelled("service.kubernetes.io/service-proxy-name")), []*discoveryv1.EndpointSlice{slice(8080, "http", "10.0.0.1")}, "", "", "[]"},
 		{"none of a Service that is labelled as headless", web(labelled("service.kubernetes.io/headless")), []*discoveryv1.EndpointSlice{slice(8080, "http", "10.0.0.1")}, "", "", "[]"},
+		{"none of slices that are labelled as headless", web(), []*discoveryv1.EndpointSlice{slice(8080, "http", "10.0.0.1"), headless(slice(8080, "http", "10.0.0.2"))}, "", "", "[10.0.0.1:8080]"},
 		{"an address in two slices once", web(), []*discoveryv1.EndpointSlice{slice(8080, "http", "10.0.0.1"), slice(8080, "http", "10.0.0.1")}, "", "", "[10.0.0.1:8080]"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
