@@ -70,7 +70,7 @@ func TestAppArmor(t *testing.T) {
 			t.Errorf("%s runs under %q, want %q", test.name, got, test.want)
 		}
 	}
-	c.refused("unloaded", "RunContainerError", "load the AppArmor profile on the engine's host")
+	c.untilEvent("unloaded", "load the AppArmor profile on the engine's host")
 }
 
 // refused waits until the pod's container waits for a reason, and looks for text in the message.
