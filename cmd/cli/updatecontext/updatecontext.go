@@ -28,7 +28,7 @@ the name of a context whether its cluster is a local one, and whether the images
 context does it for the alias, too.`,
 		Example: `  skiff update-context
   KUBECONFIG=./kubeconfig skiff update-context
-  skiff update-context --alias docker-desktop && tilt up`,
+  skiff update-context --alias docker-desktop`,
 		Args:              cobra.NoArgs,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(*cobra.Command, []string) error {
