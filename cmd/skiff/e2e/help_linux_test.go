@@ -33,6 +33,7 @@ var unpasted = map[*regexp.Regexp]string{
 	regexp.MustCompile(` (-f|-w)\b|skiff up (k8s/|charts/web --values dev.yaml|--build \.)$`): "it goes on until Ctrl-C; other tests type that",
 	regexp.MustCompile(`staging|ssh laptop|-n web$|-p blue`):                                  "it needs a place that isn't here",
 	regexp.MustCompile(`kustomize build|powershell|zsh|fish|:30080`):                          "it needs a program or a port that may not be here",
+	regexp.MustCompile(`--alias`):                                                             "it would stay the current context of the tests after this one",
 }
 
 // What the help shows works as it is shown, in a directory and a cluster that have what it names.
