@@ -97,6 +97,25 @@ func TestTheVerbsDoNotCarryTheControlPlane(t *testing.T) {
 	}
 }
 
+// A pause container is a process of the helper: with net/http and TLS in it, it was a quarter bigger.
+func TestTheHelperCarriesNoHTTP(t *testing.T) {
+	list := exec.Command("go", "list", "-deps", module+"cmd/skiff-node")
+	list.Env = append(list.Environ(), "GOOS=linux")
+	out, err := list.Output()
+	if err != nil {
+		t.Fatalf("go list -deps: %v", err)
+	}
+	deps := strings.Fields(string(out))
+	if !slices.Contains(deps, module+"cmd/skiff-node/agent") {
+		t.Fatalf("go list -deps does not list the agent among %d packages", len(deps))
+	}
+	for _, dep := range deps {
+		if matches(dep, []string{"net/http", "crypto/tls"}) {
+			t.Errorf("skiff-node links %s (go list -deps ./cmd/skiff-node says through what)", dep)
+		}
+	}
+}
+
 // Libraries report through errors and events: a print or an exit in one of them can be neither tested nor redirected.
 func TestNothingBelowCmdPrintsOrExits(t *testing.T) {
 	forbidden := map[string]bool{"fmt.Print": true, "fmt.Println": true, "fmt.Printf": true, "os.Exit": true, "log.Fatal": true, "log.Fatalf": true, "log.Println": true, "log.Printf": true}

@@ -162,10 +162,10 @@ func (l *localhost) portsOf(key relayproto.Key, v *view) map[listen.Port]listen.
 		}
 	}
 	if v.healthPort != 0 {
-		health := &listen.Health{Namespace: key.Namespace, Name: key.Name, Endpoints: v.ready}
+		health := &health{key, v.ready}
 		for _, addr := range l.network.cfg.Bind {
 			at := listen.Port{Addr: netip.AddrPortFrom(addr, v.healthPort), Protocol: relayproto.TCP}
-			ports[at] = listen.Target{Health: health, Quiet: addr == netip.IPv6Loopback()}
+			ports[at] = listen.Target{Answer: health.answer, Quiet: addr == netip.IPv6Loopback()}
 		}
 	}
 	return ports

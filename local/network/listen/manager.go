@@ -32,8 +32,8 @@ type Target struct {
 	Sources []netip.Prefix
 	// Quiet ports may fail without anybody being told: a family or an address that this machine does not have.
 	Quiet bool
-	// Health, when not nil, is what TCP connections are answered with instead.
-	Health *Health
+	// Answer, when not nil, answers TCP connections, and closes them, instead of any backend.
+	Answer func(net.Conn)
 }
 
 // An Owner says for whom a port is open.

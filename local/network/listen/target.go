@@ -2,6 +2,7 @@ package listen
 
 import (
 	"math/rand/v2"
+	"net"
 	"net/netip"
 	"slices"
 	"sync"
@@ -67,10 +68,10 @@ func (t *Target) admits(client netip.Addr) bool {
 	return len(t.Sources) == 0 || client.IsLoopback() || slices.ContainsFunc(t.Sources, func(p netip.Prefix) bool { return p.Contains(client) })
 }
 
-func (t *target) health() *Health {
+func (t *target) answer() func(net.Conn) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.now.Health
+	return t.now.Answer
 }
 
 // has reports whether a backend is still one.

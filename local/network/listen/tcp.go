@@ -33,8 +33,8 @@ func (m *Manager) serveTCP(l *net.TCPListener, t *target) {
 }
 
 func (m *Manager) carryTCP(conn *net.TCPConn, t *target) {
-	if h := t.health(); h != nil {
-		h.serve(conn)
+	if answer := t.answer(); answer != nil {
+		answer(conn)
 		return
 	}
 	client := conn.RemoteAddr().(*net.TCPAddr).AddrPort().Addr().Unmap()

@@ -1,4 +1,4 @@
-package listen
+package network
 
 import (
 	"bufio"
@@ -9,19 +9,21 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"skiff.local/skiff/local/network/relayproto"
 )
 
-// Health is what a Service's healthCheckNodePort answers, as kube-proxy's does: 200 while there are endpoints, else 503.
-type Health struct {
-	Namespace, Name string
-	Endpoints       int // that are ready
+// health is what a Service's healthCheckNodePort answers, as kube-proxy's does: 200 while there are endpoints, else 503.
+type health struct {
+	service   relayproto.Key
+	endpoints int // that are ready
 }
 
 // healthTimeout bounds a question about health. Chosen: who asks does so at once.
 const healthTimeout = 10 * time.Second
 
-// serve answers one request.
-func (h *Health) serve(conn net.Conn) {
+// answer answers one request.
+func (h *health) answer(conn net.Conn) {
 	defer conn.Close()
 	_ = conn.SetDeadline(time.Now().Add(healthTimeout))
 	req, err := http.ReadRequest(bufio.NewReader(conn))
@@ -29,21 +31,21 @@ func (h *Health) serve(conn net.Conn) {
 		return
 	}
 	body, err := json.MarshalIndent(map[string]any{
-		"service":        map[string]string{"namespace": h.Namespace, "name": h.Name},
-		"localEndpoints": h.Endpoints, "serviceProxyHealthy": true,
+		"service":        map[string]string{"namespace": h.service.Namespace, "name": h.service.Name},
+		"localEndpoints": h.endpoints, "serviceProxyHealthy": true,
 	}, "", "\t")
 	if err != nil {
 		return
 	}
 	status := http.StatusOK
-	if h.Endpoints == 0 {
+	if h.endpoints == 0 {
 		status = http.StatusServiceUnavailable
 	}
 	answer := http.Response{
 		StatusCode: status, ProtoMajor: 1, ProtoMinor: 1, Close: true, Request: req,
 		Header: http.Header{
 			"Content-Type": {"application/json"}, "X-Content-Type-Options": {"nosniff"},
-			"X-Load-Balancing-Endpoint-Weight": {strconv.Itoa(h.Endpoints)},
+			"X-Load-Balancing-Endpoint-Weight": {strconv.Itoa(h.endpoints)},
 		},
 		Body: io.NopCloser(bytes.NewReader(body)), ContentLength: int64(len(body)),
 	}

@@ -1,8 +1,10 @@
-package listen
+package network
 
 import (
+	"bufio"
 	"encoding/json"
-	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"testing"
 
@@ -10,11 +12,13 @@ import (
 )
 
 func TestAHealthCheckPortTellsHowManyEndpointsThereAre(t *testing.T) {
-	m, _ := newManager(t)
-	port := Port{Addr: deadPort(t), Protocol: relayproto.TCP}
 	for endpoints, status := range map[int]int{0: http.StatusServiceUnavailable, 2: http.StatusOK} {
-		m.Set(web, map[Port]Target{port: {Health: &Health{Namespace: "shop", Name: "web", Endpoints: endpoints}}})
-		res, err := http.Get(fmt.Sprintf("http://%s/healthz", port.Addr))
+		client, server := net.Pipe()
+		go (&health{relayproto.Key{Namespace: "shop", Name: "web"}, endpoints}).answer(server)
+		if _, err := io.WriteString(client, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		res, err := http.ReadResponse(bufio.NewReader(client), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -24,7 +28,7 @@ func TestAHealthCheckPortTellsHowManyEndpointsThereAre(t *testing.T) {
 			ServiceProxyHealthy bool
 		}
 		err = json.NewDecoder(res.Body).Decode(&said)
-		res.Body.Close()
+		client.Close()
 		if err != nil || res.StatusCode != status || said.LocalEndpoints != endpoints || said.Service.Name != "web" || said.Service.Namespace != "shop" || !said.ServiceProxyHealthy {
 			t.Errorf("with %d endpoints: %s %+v %v", endpoints, res.Status, said, err)
 		}
