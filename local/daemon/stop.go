@@ -58,9 +58,9 @@ func (d *daemon) stopContainers(ctx context.Context, now bool) error {
 	d.abandonStart(errStopped) // what it still waits for does not come any more
 	p.leave()                  // or the node would start them again
 	for _, role := range []docker.Role{docker.RoleContainer, docker.RoleSandbox} {
-		containers, err := d.engine.ListContainers(ctx, docker.ListOptions{
-			Labels: docker.ProfileLabels(d.profile.Name, role), RunningOnly: true,
-		})
+		// Those that don't run as well: one that the node has just asked the engine to start runs in a moment, and its stop waits
+		// for that.
+		containers, err := d.engine.ListContainers(ctx, docker.ListOptions{Labels: docker.ProfileLabels(d.profile.Name, role)})
 		if err != nil {
 			return err
 		}
