@@ -79,15 +79,7 @@ func TestArrowsPointDown(t *testing.T) {
 // Whatever a package of the verbs imports is initialised and paged in by every `skiff get`, so this arrow holds for all
 // dependencies: with the control plane linked, the verb took 1.3 to 1.4 times as long as kubectl, without it as long.
 func TestTheVerbsDoNotCarryTheControlPlane(t *testing.T) {
-	out, err := exec.Command("go", "list", "-deps", ".").Output()
-	if err != nil {
-		t.Fatalf("go list -deps: %v", err)
-	}
-	deps := strings.Fields(string(out))
-	if !slices.Contains(deps, module+"cmd/cli") {
-		t.Fatalf("go list -deps does not list cmd/cli among %d packages", len(deps))
-	}
-	for _, dep := range deps {
+	for _, dep := range linked(t, "cmd/skiff", "cmd/cli") {
 		if matches(dep, []string{
 			"k8s.io/kubernetes/", "k8s.io/apiserver/", "k8s.io/kube-aggregator/",
 			module + "local/daemon", module + "local/apiserver", module + "local/controllers", module + "local/store", module + "runtime/pod",
@@ -99,21 +91,27 @@ func TestTheVerbsDoNotCarryTheControlPlane(t *testing.T) {
 
 // A pause container is a process of the helper: with net/http and TLS in it, it was a quarter bigger.
 func TestTheHelperCarriesNoHTTP(t *testing.T) {
-	list := exec.Command("go", "list", "-deps", module+"cmd/skiff-node")
+	for _, dep := range linked(t, "cmd/skiff-node", "cmd/skiff-node/agent") {
+		if matches(dep, []string{"net/http", "crypto/tls"}) {
+			t.Errorf("skiff-node links %s (go list -deps ./cmd/skiff-node says through what)", dep)
+		}
+	}
+}
+
+// linked are the packages of a program on Linux; one that it certainly has shows that there is something to look at.
+func linked(t *testing.T, program, certain string) []string {
+	t.Helper()
+	list := exec.Command("go", "list", "-deps", module+program)
 	list.Env = append(list.Environ(), "GOOS=linux")
 	out, err := list.Output()
 	if err != nil {
 		t.Fatalf("go list -deps: %v", err)
 	}
 	deps := strings.Fields(string(out))
-	if !slices.Contains(deps, module+"cmd/skiff-node/agent") {
-		t.Fatalf("go list -deps does not list the agent among %d packages", len(deps))
+	if !slices.Contains(deps, module+certain) {
+		t.Fatalf("go list -deps does not list %s among %d packages", certain, len(deps))
 	}
-	for _, dep := range deps {
-		if matches(dep, []string{"net/http", "crypto/tls"}) {
-			t.Errorf("skiff-node links %s (go list -deps ./cmd/skiff-node says through what)", dep)
-		}
-	}
+	return deps
 }
 
 // Libraries report through errors and events: a print or an exit in one of them can be neither tested nor redirected.

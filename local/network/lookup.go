@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"skiff.local/skiff/local/network/relayproto"
 )
 
@@ -52,30 +54,29 @@ func (p *program) Port(key relayproto.Key, number uint16, name string) (uint16, 
 
 // AppProtocol is what a Service says that a port of it speaks; "" for nothing.
 func (p *program) AppProtocol(key relayproto.Key, port uint16) string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if svc := p.services[key]; svc != nil {
-		for _, sp := range svc.Spec.Ports {
-			if sp.Port == int32(port) && sp.AppProtocol != nil {
-				return *sp.AppProtocol
-			}
-		}
+	if speaks := p.port(key, port).AppProtocol; speaks != nil {
+		return *speaks
 	}
 	return ""
 }
 
 // PortName is the name of a Service's port; "" when it has none.
 func (p *program) PortName(key relayproto.Key, port uint16) string {
+	return p.port(key, port).Name
+}
+
+// port is a Service's port as it is written; an empty one when it has none of that number.
+func (p *program) port(key relayproto.Key, number uint16) corev1.ServicePort {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if svc := p.services[key]; svc != nil {
 		for _, sp := range svc.Spec.Ports {
-			if sp.Port == int32(port) {
-				return sp.Name
+			if sp.Port == int32(number) {
+				return sp
 			}
 		}
 	}
-	return ""
+	return corev1.ServicePort{}
 }
 
 // backends are the endpoints of a Service's TCP port.
