@@ -104,12 +104,23 @@ func (term *terminal) written() string {
 func (term *terminal) shows(want string) {
 	term.t.Helper()
 	eventually(term.t, slow, func() string {
-		term.mu.Lock()
-		defer term.mu.Unlock()
-		if strings.Contains(term.shown.String(), want) {
-			return ""
+		if shown := term.written(); !strings.Contains(shown, want) {
+			return fmt.Sprintf("no %q on the terminal:\n%s", want, shown)
 		}
-		return fmt.Sprintf("no %q on the terminal:\n%s", want, term.shown.String())
+		return ""
+	})
+}
+
+// answers types a line, again and again, until the terminal shows want: what a size or an attached program takes its way to,
+// a person would type again for.
+func (term *terminal) answers(line, want string) {
+	term.t.Helper()
+	eventually(term.t, slow, func() string {
+		term.enter(line + "\n")
+		if shown := term.written(); !strings.Contains(shown, want) {
+			return fmt.Sprintf("%q is not answered with %q:\n%s", line, want, shown)
+		}
+		return ""
 	})
 }
 
@@ -147,19 +158,9 @@ spec:
 	run := openTerminal(t, shared.kubectl, "run", "brief", "-it", "--rm", "--restart=Never", "--image="+shared.image+":0.1", "--command", "--", "sh", "-c", "read line; echo got $line; exit 9")
 
 	shell := openTerminal(t, shared.kubectl, "exec", "-it", "shell", "-c", "web", "--", "sh")
-	shell.enter("busybox stty size\n")
-	shell.shows("24 80")
+	shell.answers("busybox stty size", "24 80")
 	shell.resize(41, 123)
-	// The new size takes its way; a person would type again, too.
-	eventually(t, slow, func() string {
-		shell.enter("busybox stty size\n")
-		shell.mu.Lock()
-		defer shell.mu.Unlock()
-		if !strings.Contains(shell.shown.String(), "41 123") {
-			return "the terminal in the container has not become 41 123:\n" + shell.shown.String()
-		}
-		return ""
-	})
+	shell.answers("busybox stty size", "41 123")
 	shell.enter("sleep 1000\n")
 	eventuallyPrints(t, "sleep 1000", "exec", "shell", "-c", "web", "--", "ps")
 	shell.enter("\x03")
@@ -170,28 +171,12 @@ spec:
 
 	attached := openTerminal(t, shared.kubectl, "attach", "-it", "shell", "-c", "shell")
 	attached.resize(33, 99)
-	eventually(t, slow, func() string {
-		attached.enter("busybox stty size\n")
-		attached.mu.Lock()
-		defer attached.mu.Unlock()
-		if !strings.Contains(attached.shown.String(), "33 99") {
-			return "the container's terminal has not become 33 99:\n" + attached.shown.String()
-		}
-		return ""
-	})
+	attached.answers("busybox stty size", "33 99")
 	// Whoever leaves leaves the container running; whoever exits ends it, and it is started again.
 	_ = attached.command.Process.Kill()
 	restarts := "{.status.containerStatuses[?(@.name=='shell')].restartCount}"
 	again := openTerminal(t, shared.kubectl, "attach", "-it", "shell", "-c", "shell")
-	eventually(t, slow, func() string {
-		again.enter("echo the same $((20+3))\n")
-		again.mu.Lock()
-		defer again.mu.Unlock()
-		if !strings.Contains(again.shown.String(), "the same 23") {
-			return "the container doesn't answer:\n" + again.shown.String()
-		}
-		return ""
-	})
+	again.answers("echo the same $((20+3))", "the same 23")
 	if got := jsonpath(t, restarts, "pod", "shell"); got != "0" {
 		t.Errorf("%s restarts although nobody ended the shell", got)
 	}
