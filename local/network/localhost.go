@@ -70,8 +70,10 @@ func newLocalhost(ctx context.Context, n *Network, c Cluster) *localhost {
 	if c.CRDs != nil {
 		l.gateway = gateway.New(gateway.Config{
 			REST: c.REST, CRDs: c.CRDs, Informers: c.Informers, Services: n.program, Proxy: l.ingress, Address: l.balancer.gateway,
-			Release: func(namespace, name string) { l.balancer.forget(gatewayKey(namespace, name)) }, Logger: n.log,
+			Release: func(namespace, name string) { l.balancer.forget(gatewayKey(namespace, name)) }, Opened: func() { close(n.gatewaysListening) }, Logger: n.log,
 		})
+	} else {
+		close(n.gatewaysListening)
 	}
 	n.program.onServices(func() { l.ingress.ServicesChanged(); changed() })
 	l.policing = newPolicing(n, c, recorder)

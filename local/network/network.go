@@ -70,8 +70,9 @@ type Network struct {
 	direct  atomic.Bool // pod addresses can be dialled from here
 	link    link
 	program *program
-	// listening is closed when localhost's ports are open for what there was when Run began.
-	listening chan struct{}
+	// listening and gatewaysListening are closed when localhost's ports are open for what there was when Run began: for
+	// Services, pods and Ingresses, and for Gateways.
+	listening, gatewaysListening chan struct{}
 
 	mu    sync.Mutex
 	image string          // of the relay; guarded by mu
@@ -103,7 +104,7 @@ func New(cfg Config) (*Network, error) {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	cfg.Subnet = cfg.Subnet.Masked()
-	n := &Network{cfg: cfg, log: cfg.Logger.With("part", "network"), listening: make(chan struct{})}
+	n := &Network{cfg: cfg, log: cfg.Logger.With("part", "network"), listening: make(chan struct{}), gatewaysListening: make(chan struct{})}
 	n.link.changed = make(chan struct{})
 	n.program = newProgram(n)
 	return n, nil

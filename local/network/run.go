@@ -98,16 +98,27 @@ func (n *Network) Run(ctx context.Context, c Cluster) error {
 	return ctx.Err()
 }
 
-// WaitListening returns when localhost's ports are open for the Services, pods and Ingresses that there were when Run began, as
-// far as they can be had. Gateways follow when their definitions are known.
+// WaitListening returns when localhost's ports are open for the Services, pods, Ingresses and Gateways that there were when Run
+// began, as far as they can be had.
 func (n *Network) WaitListening(ctx context.Context) error {
 	select {
 	case <-n.listening:
-		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("wait for localhost's ports: %w", ctx.Err())
 	}
+	select {
+	case <-n.gatewaysListening:
+	case <-time.After(gatewaysTime):
+		n.log.Warn("the ports of Gateways are not open yet", "after", gatewaysTime)
+	case <-ctx.Done():
+		return fmt.Errorf("wait for the ports of Gateways: %w", ctx.Err())
+	}
+	return nil
 }
+
+// gatewaysTime is how long a start waits for Gateways: what somebody has done to their definitions must not keep it from
+// ending. Chosen; they take a tenth of a second.
+const gatewaysTime = 10 * time.Second
 
 // settlePorts is how long the Ingresses have to open the ports that they had before the daemon started. Chosen; they take
 // some milliseconds.

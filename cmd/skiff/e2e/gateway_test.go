@@ -139,6 +139,15 @@ spec:
 	eventuallyPrints(t, "localhost", "get", "gateway/web", "-o", "jsonpath={.status.addresses[*].value}")
 	troubleWithGateways(t, shop)
 
+	// What a script does right after a start finds the ports open.
+	killDaemon(t)
+	skiff(t, "start")
+	for _, b := range []browser{shop, secure} {
+		if a, err := b.get("www.shop.test/"); err != nil || a.status != http.StatusOK {
+			t.Errorf("%s, right after the start: %d %s, %v", b.at, a.status, a.body, err)
+		}
+	}
+
 	// The address that a Gateway has for itself answers alone, and is free when the Gateway goes.
 	kubectl(t, "delete", "gateway", "web")
 	eventually(t, slow, func() string {

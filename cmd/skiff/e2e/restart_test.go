@@ -30,15 +30,8 @@ spec: {rules: [{host: survivor.localhost, http: {paths: [{path: /, pathType: Pre
 	}
 	settled := untouched()
 
-	pid := readStatus(t).Daemon.PID
 	kubectl(t, "create", "configmap", "last-words", "--from-literal=a=b")
-	process, err := os.FindProcess(pid)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := process.Kill(); err != nil {
-		t.Fatal(err)
-	}
+	killDaemon(t)
 	eventually(t, 10*time.Second, func() string {
 		if readStatus(t).Running {
 			return "status says that a killed daemon runs"
@@ -65,6 +58,20 @@ spec: {rules: [{host: survivor.localhost, http: {paths: [{path: /, pathType: Pre
 	if strings.Trim(restarts, "0 ") != "" {
 		t.Errorf("restart counts: %q", restarts)
 	}
+}
+
+// killDaemon ends the daemon as a power cut would, and returns which it was.
+func killDaemon(t *testing.T) int {
+	t.Helper()
+	pid := readStatus(t).Daemon.PID
+	process, err := os.FindProcess(pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	return pid
 }
 
 func TestStopKeepsTheObjectsAndStartBringsThePodsBack(t *testing.T) {
@@ -95,14 +102,7 @@ func TestStopKeepsTheObjectsAndStartBringsThePodsBack(t *testing.T) {
 func TestAStartRightAfterAKillStarts(t *testing.T) {
 	ensureStarted(t)
 	for round := range 5 {
-		pid := readStatus(t).Daemon.PID
-		process, err := os.FindProcess(pid)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := process.Kill(); err != nil {
-			t.Fatal(err)
-		}
+		pid := killDaemon(t)
 		args := []string{"start"}
 		if round%2 == 1 {
 			args = append(args, "--wait=false")

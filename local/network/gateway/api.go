@@ -139,30 +139,34 @@ func (a *api) watch(ctx context.Context, r resource, version string) error {
 	}
 	source := cache.NewListWatchFromClient(client, r.name, metav1.NamespaceAll, fields.Everything())
 	informer := cache.NewSharedIndexInformer(source, r.example, 0, cache.Indexers{})
-	if _, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
+	registration, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc: func(any) { a.changed() }, UpdateFunc: func(any, any) { a.changed() }, DeleteFunc: func(any) { a.changed() },
-	}); err != nil {
+	})
+	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	a.watches[r.name] = &watch{version: version, client: client, informer: informer, stop: cancel}
 	go informer.RunWithContext(ctx)
 	go func() {
-		if cache.WaitForCacheSync(ctx.Done(), informer.HasSynced) {
+		if cache.WaitFor(ctx, "", registration.HasSyncedChecker()) {
 			a.changed() // there may be no objects to say so
 		}
 	}()
 	return nil
 }
 
-// ready reports whether Gateways can be served: the resources are there, and what there is of all of them is known.
-func (a *api) ready() bool {
+// complete reports whether there can be Gateways: the resources for it are there.
+func (a *api) complete() bool { return a.watches[classes] != nil && a.watches[gateways] != nil }
+
+// synced reports whether what there is of all resources is known.
+func (a *api) synced() bool {
 	for _, w := range a.watches {
 		if !w.informer.HasSynced() {
 			return false
 		}
 	}
-	return a.watches[classes] != nil && a.watches[gateways] != nil
+	return true
 }
 
 // list returns what there is of a resource. The objects are shared.

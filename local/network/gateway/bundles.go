@@ -71,7 +71,7 @@ func (b *bundles) watch(ctx context.Context) error {
 		return err
 	}
 	b.informers.Start(ctx.Done())
-	if !cache.WaitForCacheSync(ctx.Done(), registration.HasSynced) {
+	if !cache.WaitFor(ctx, "", registration.HasSyncedChecker()) {
 		return ctx.Err()
 	}
 	b.lister = maps.Lister()

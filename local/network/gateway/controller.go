@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -34,12 +35,16 @@ type Config struct {
 	// one it has already; zero for none. Release takes it back.
 	Address func(namespace, name string, asked, have []string) netip.Addr
 	Release func(namespace, name string)
-	Logger  *slog.Logger
+	// Opened, when not nil, is called once the ports are open for the Gateways that there were when Run began, as far as they
+	// can be had: at once where there are no definitions of any.
+	Opened func()
+	Logger *slog.Logger
 }
 
 // A Proxy serves listeners.
 type Proxy interface {
-	Serve(list []ingress.Listener)
+	// Serve calls opened, from another goroutine, when the ports for the list are open.
+	Serve(list []ingress.Listener, opened func())
 	Served(l ingress.Listener) ingress.Serving
 	Certificate(ctx context.Context, namespace, name string) (*tls.Certificate, error)
 }
@@ -54,11 +59,15 @@ type Controller struct {
 	addressed  map[types.NamespacedName]bool
 	answers    atomic.Pointer[[]Answer]
 	bundles    *bundles
+	opened     func() // calls Config.Opened, the first time
 }
 
 // New returns a controller; Run makes it work.
 func New(cfg Config) *Controller {
-	c := &Controller{cfg: cfg, wake: make(chan struct{}, 1), addressed: map[types.NamespacedName]bool{}}
+	c := &Controller{cfg: cfg, wake: make(chan struct{}, 1), addressed: map[types.NamespacedName]bool{}, opened: func() {}}
+	if cfg.Opened != nil {
+		c.opened = sync.OnceFunc(cfg.Opened)
+	}
 	c.api = newAPI(cfg.REST, c.Poke)
 	c.bundles = &bundles{informers: cfg.Informers, changed: c.Poke, read: map[types.NamespacedName]bool{}}
 	return c
@@ -92,6 +101,10 @@ func (c *Controller) Run(ctx context.Context) error {
 		return fmt.Errorf("watch CustomResourceDefinitions: %w", err)
 	}
 	defer func() { _ = c.cfg.CRDs.RemoveEventHandler(registration) }()
+	if !cache.WaitFor(ctx, "", registration.HasSyncedChecker()) {
+		return ctx.Err()
+	}
+	c.Poke()
 	for {
 		select {
 		case <-ctx.Done():
@@ -121,16 +134,17 @@ func (c *Controller) sync(ctx context.Context) error {
 	if err := c.api.follow(ctx, definitions); err != nil {
 		return err
 	}
-	if len(c.api.watches) == 0 {
+	if !c.api.complete() {
 		c.classMade = false
 		if c.namespaces != nil {
-			c.cfg.Proxy.Serve(nil)
+			c.cfg.Proxy.Serve(nil, func() {})
 			c.release(nil)
 			c.answers.Store(nil)
 		}
+		c.opened()
 		return nil
 	}
-	if !c.api.ready() {
+	if !c.api.synced() {
 		return nil
 	}
 	if err := c.prepare(ctx); err != nil {
@@ -145,7 +159,7 @@ func (c *Controller) sync(ctx context.Context) error {
 		},
 	})
 	c.release(objects.gateways)
-	c.cfg.Proxy.Serve(compiled.listeners())
+	c.cfg.Proxy.Serve(compiled.listeners(), c.opened)
 	c.publish(ctx, compiled)
 	return nil
 }

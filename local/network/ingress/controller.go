@@ -69,6 +69,7 @@ type Controller struct {
 	secrets   corelisters.SecretLister      // guarded by mu; nil until a Secret is needed
 	told      map[types.UID]map[string]bool // findings that an event told about; guarded by mu
 	listeners []Listener                    // guarded by mu
+	waiting   []func()                      // to be called when the ports of listeners are open; guarded by mu
 }
 
 // New returns a controller; Run makes it work.
@@ -199,8 +200,12 @@ func (c *Controller) sync(ctx context.Context) {
 	findings = append(findings, more...)
 	certs, more := c.certificates(ctx, ours)
 	findings = append(findings, more...)
-	c.server.Offer(c.offers(ours, routes, fallback, certs))
+	listeners, opened := c.take()
+	c.server.Offer(c.offers(ours, routes, fallback, certs, listeners))
 	c.opened()
+	for _, tell := range opened {
+		tell()
+	}
 	c.tell(findings, all)
 	for _, ing := range ours {
 		if want := localStatus(c.server.Status()); !reflect.DeepEqual(ing.Status.LoadBalancer.Ingress, want) {

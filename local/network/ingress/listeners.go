@@ -32,10 +32,11 @@ type Listener struct {
 }
 
 // Serve serves these Listeners besides Ingresses, and no others. Older ones come first: where two want different
-// protocols on one port, the shared addresses speak the older one's.
-func (c *Controller) Serve(list []Listener) {
+// protocols on one port, the shared addresses speak the older one's. opened is called when the ports are open, as far as they
+// can be had.
+func (c *Controller) Serve(list []Listener, opened func()) {
 	c.mu.Lock()
-	c.listeners = list
+	c.listeners, c.waiting = list, append(c.waiting, opened)
 	c.mu.Unlock()
 	c.poke()
 }
@@ -122,8 +123,16 @@ func (x *contents) add(l *Listener) {
 	}
 }
 
+// take returns what Serve was given, and whom to tell when that is served.
+func (c *Controller) take() (list []Listener, opened []func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	list, opened, c.waiting = c.listeners, c.waiting, nil
+	return list, opened
+}
+
 // offers says what is to be served where.
-func (c *Controller) offers(ours []*networkingv1.Ingress, routes []*httpproxy.Route, fallback *httpproxy.Route, certs *httpproxy.Certificates) map[httpproxy.Place]httpproxy.Offer {
+func (c *Controller) offers(ours []*networkingv1.Ingress, routes []*httpproxy.Route, fallback *httpproxy.Route, certs *httpproxy.Certificates, list []Listener) map[httpproxy.Place]httpproxy.Offer {
 	at := map[httpproxy.Place]*contents{}
 	if len(ours) > 0 {
 		for port, secure := range map[uint16]bool{httpproxy.HTTPPort: false, httpproxy.HTTPSPort: true} {
@@ -133,9 +142,6 @@ func (c *Controller) offers(ours []*networkingv1.Ingress, routes []*httpproxy.Ro
 			at[httpproxy.Place{Port: port}] = x
 		}
 	}
-	c.mu.Lock()
-	list := c.listeners
-	c.mu.Unlock()
 	for i := range list {
 		l := &list[i]
 		var places []httpproxy.Place
