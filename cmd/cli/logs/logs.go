@@ -76,7 +76,8 @@ With -f the lines are followed through restarts, and pods that appear later are 
 are shown as text on a terminal; --raw leaves them as they are.
 
 With --ingress the requests to Ingresses and Gateways are shown instead: time, client, method, host, path, protocol, status,
-bytes, duration, Service and pod.`,
+bytes, duration, Service and pod. A connection of a TLSRoute has a line when it ends: "TLS", its name, listener and mode stand for
+method, host, path and protocol.`,
 		Example:           example,
 		ValidArgsFunction: utilcomp.PodResourceNameCompletionFunc(f),
 		RunE: func(c *cobra.Command, args []string) error {

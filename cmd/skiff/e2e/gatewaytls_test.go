@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 )
 
@@ -32,6 +33,12 @@ spec:
   listeners:
   - {name: https, port: %[1]d, protocol: HTTPS, hostname: "*.shop.test", tls: {certificateRefs: [{name: cert}]}}
   - {name: pass, port: %[1]d, protocol: TLS, hostname: "*.pass.test", tls: {mode: Passthrough}}
+  - {name: end, port: %[1]d, protocol: TLS, hostname: end.shop.test, tls: {mode: Terminate, certificateRefs: [{name: cert}]}}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: TLSRoute
+metadata: {name: end}
+spec: {parentRefs: [{name: web, sectionName: end}], hostnames: [end.shop.test], rules: [{backendRefs: [{name: inner, port: 443}]}]}
 ---
 apiVersion: gateway.networking.k8s.io/v1
 kind: TLSRoute
@@ -73,6 +80,10 @@ spec: {parentRefs: [{kind: ListenerSet, name: more}], rules: [{backendRefs: [{na
 	if a, err := passing.get("b.pass.test/"); err == nil {
 		t.Errorf("a name that is nobody's is answered: %+v", a)
 	}
+	ended := browser{at: at(secure), roots: roots}
+	if a := ended.eventually(t, "end.shop.test/", by("inner")); a.seen.Header.Get("X-Forwarded-For") != "" {
+		t.Errorf("a request that should not have been read: %+v", a.seen)
+	}
 	browser{at: at(plain)}.eventually(t, "more.test/", by("one"))
 	eventuallySays(t, "listenerset/more", "Programmed=True/Programmed")
 	eventuallySays(t, "tlsroute/pass", "Accepted=True/Accepted")
@@ -82,8 +93,24 @@ spec: {parentRefs: [{kind: ListenerSet, name: more}], rules: [{backendRefs: [{na
 	// An authority that did not sign the backend's certificate, then none.
 	authority(t, "inner-ca", personCert)
 	known.eventually(t, "www.shop.test/", answered(http.StatusBadGateway, ""))
+	if a, err := ended.get("end.shop.test/"); err == nil {
+		t.Errorf("an endpoint that is somebody else answers: %+v", a)
+	}
 	authority(t, "inner-ca", "")
 	eventuallySays(t, "backendtlspolicy/inner", "ResolvedRefs=False/InvalidCACertificateRef")
 	known.eventually(t, "www.shop.test/", answered(http.StatusInternalServerError, ""))
 	passing.eventually(t, "a.pass.test/", by("inner"))
+
+	eventually(t, slow, func() string {
+		log := skiff(t, "logs", "--ingress", "--since", "10m")
+		for _, want := range []string{
+			" TLS a.pass.test gateway-tls/web/pass Passthrough 200 ", " TLS b.pass.test gateway-tls/web/pass - 404 0 ",
+			" TLS end.shop.test gateway-tls/web/end Terminate 200 ", " TLS end.shop.test gateway-tls/web/end Terminate 502 0 ",
+		} {
+			if !strings.Contains(log, want) {
+				return fmt.Sprintf("no %q in the access log:\n%s", want, log)
+			}
+		}
+		return ""
+	})
 }

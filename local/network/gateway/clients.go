@@ -156,6 +156,12 @@ func (i *identity) shownBy(routes []*httpproxy.Route) []*httpproxy.Route {
 			shares[n] = s
 		}
 		r.Shares = shares
+		mirrors := make([]httpproxy.Mirror, len(r.Mirrors))
+		for n, m := range r.Mirrors {
+			m.Backend = *show(&m.Backend)
+			mirrors[n] = m
+		}
+		r.Mirrors = mirrors
 	}
 	return routes
 }

@@ -133,17 +133,19 @@ func (c *compiler) attachTo(g *gateway, set *listenerSet, r *route, ref gatewayv
 		}
 		any = true
 		l.attached[r.object] = true
+		if !l.passes() {
+			for _, p := range rules.policies {
+				p.usedBy(g)
+			}
+		}
 		for _, host := range hosts {
 			if g.mostSpecific(l.spec.Port, host) == l {
-				l.routes = append(l.routes, g.identity.shownBy(rules.at(host, c.age))...)
+				l.routes = append(l.routes, g.identity.shownBy(rules.at(l, host, c.age))...)
 			}
 		}
 	}
 	if !any {
 		return bad(gatewayv1.RouteReasonNoMatchingListenerHostname, "none of its hostnames is among those of "+name)
-	}
-	for _, p := range rules.policies {
-		p.usedBy(g)
 	}
 	if rules.useless() {
 		return bad(gatewayv1.RouteReasonUnsupportedValue, strings.Join(rules.unsupported, "; "))

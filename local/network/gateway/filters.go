@@ -73,6 +73,9 @@ func (f *filters) mirror(m *gatewayv1.HTTPRequestMirrorFilter) {
 		f.rules.resolved = v
 		return
 	}
+	if b, _ = f.secure(b, f.rules); b == nil {
+		return // copies are not shown to who can't prove who it is
+	}
 	mirror := httpproxy.Mirror{Backend: *b, Weight: 1, Total: 1}
 	switch {
 	case m.Percent != nil:

@@ -21,7 +21,7 @@ func (c *compiler) grpcRules(r *gatewayv1.GRPCRoute) rules {
 		for i, b := range rule.BackendRefs {
 			refs[i] = backend{b.BackendRef, f.share(func(f *filters) { f.grpc(b.Filters) })}
 		}
-		c.backends(&t, kindGRPC, r.Namespace, refs, &out)
+		c.backends(&t, kindGRPC, r.Namespace, refs, c.secure, &out)
 		addMatches(&out, t, before, rule.Matches, grpcMatch)
 	}
 	return out

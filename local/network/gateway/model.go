@@ -123,13 +123,18 @@ func (l *listener) terminates() bool {
 	return l.secure() && (l.spec.TLS == nil || text(l.spec.TLS.Mode, "") != string(gatewayv1.TLSModePassthrough))
 }
 
+// passes reports whether TLS is passed on as it is.
+func (l *listener) passes() bool { return l.stream() && !l.terminates() }
+
 // served reports whether requests are taken.
 func (l *listener) served() bool {
 	return l.gateway.trouble == nil && l.gateway.unusable == "" && l.accepted.ok && (!l.terminates() || len(l.certs) > 0) && len(l.kinds) > 0
 }
 
 func (l *listener) offer() ingress.Listener {
+	_, owner := l.owner()
 	o := ingress.Listener{
+		Name: owner.GetNamespace() + "/" + owner.GetName() + "/" + string(l.spec.Name),
 		Port: uint16(l.spec.Port), Own: l.gateway.own, Alone: l.displaced != nil, Secure: l.secure(), Routes: l.routes, Host: l.host,
 		Stream: l.stream(), Terminate: l.terminates(), Certificates: l.certs,
 	}

@@ -77,7 +77,7 @@ func (c *compiler) readPolicy(p *policy) {
 	p.tls = secure
 }
 
-// secure makes a backend's connections be what its policy says. It returns nil and why when they can't be.
+// secure is the securing by BackendTLSPolicies.
 func (c *compiler) secure(b *httpproxy.Backend, out *rules) (secured *httpproxy.Backend, why string) {
 	t := target{b.Service.Namespace, b.Service.Name, c.services.PortName(b.Service, b.Port)}
 	list := slices.Clone(c.policies[t])

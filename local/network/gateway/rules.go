@@ -16,6 +16,7 @@ import (
 // rules are a route's, not yet on any host.
 type rules struct {
 	templates   []httpproxy.Route
+	passed      []httpproxy.Route // instead, where TLS is passed on: a TLSRoute's, without the policies of backends
 	resolved    verdict
 	count       int       // of rules
 	dropped     int       // of them, those that ask for what is not served
@@ -23,11 +24,14 @@ type rules struct {
 	policies    []*policy // of backends
 }
 
-// at are the rules on a host.
-func (r rules) at(host string, age int) []*httpproxy.Route {
-	list := make([]*httpproxy.Route, len(r.templates))
-	for i := range r.templates {
-		t := r.templates[i]
+// at are the rules on a host of a listener.
+func (r rules) at(l *listener, host string, age int) []*httpproxy.Route {
+	templates := r.templates
+	if l.passes() {
+		templates = r.passed
+	}
+	list := make([]*httpproxy.Route, len(templates))
+	for i, t := range templates {
 		// Routes of one object keep their order: the first of two equal ones has it.
 		t.Host, t.Priority = host, age<<16+i
 		list[i] = &t
@@ -71,7 +75,7 @@ func (c *compiler) httpRules(r *gatewayv1.HTTPRoute) rules {
 			for i, b := range rule.BackendRefs {
 				refs[i] = backend{b.BackendRef, f.share(func(f *filters) { f.http(b.Filters) })}
 			}
-			c.backends(&t, kindHTTP, r.Namespace, refs, &out)
+			c.backends(&t, kindHTTP, r.Namespace, refs, c.secure, &out)
 		}
 		addMatches(&out, t, before, rule.Matches, httpMatch)
 	}
@@ -115,8 +119,11 @@ type backend struct {
 	share httpproxy.Share
 }
 
+// A securing makes a backend's connections be what policies say. It returns nil and why when they can't be.
+type securing func(b *httpproxy.Backend, out *rules) (secured *httpproxy.Backend, why string)
+
 // backends gives a rule its backends.
-func (c *compiler) backends(t *httpproxy.Route, kind gatewayv1.Kind, namespace string, refs []backend, out *rules) {
+func (c *compiler) backends(t *httpproxy.Route, kind gatewayv1.Kind, namespace string, refs []backend, secure securing, out *rules) {
 	total := 0
 	for _, b := range refs {
 		s := b.share
@@ -127,8 +134,8 @@ func (c *compiler) backends(t *httpproxy.Route, kind gatewayv1.Kind, namespace s
 		found, v := c.backend(kind, namespace, b.ref.BackendObjectReference)
 		if !v.ok {
 			out.resolved, s.Unavailable = v, v.message
-		} else if kind != kindTLS {
-			found, s.Unavailable = c.secure(found, out)
+		} else {
+			found, s.Unavailable = secure(found, out)
 		}
 		if s.Weight > 0 {
 			total += s.Weight

@@ -371,6 +371,61 @@ func TestPoliciesSayHowBackendsAreSpokenTo(t *testing.T) {
 	}
 }
 
+func TestPoliciesReachAllWhomTheGatewaySpeaksTo(t *testing.T) {
+	c := compileManifests(t, `
+kind: Gateway
+metadata: {name: ends}
+spec:
+  gatewayClassName: skiff
+  tls: {backend: {clientCertificateRef: {name: cert}}}
+  listeners:
+  - {name: end, port: 443, protocol: TLS, tls: {mode: Terminate, certificateRefs: [{name: cert}]}}
+  - {name: http, port: 80, protocol: HTTP}
+---
+kind: Gateway
+metadata: {name: passes}
+spec: {gatewayClassName: skiff, listeners: [{name: pass, port: 444, protocol: TLS, tls: {mode: Passthrough}}]}
+---
+kind: BackendTLSPolicy
+metadata: {name: good}
+spec: {targetRefs: [{group: "", kind: Service, name: web}], validation: {hostname: web.test, wellKnownCACertificates: System}}
+---
+kind: BackendTLSPolicy
+metadata: {name: bad}
+spec: {targetRefs: [{group: "", kind: Service, name: web-bad}], validation: {hostname: x.test, caCertificateRefs: [{group: "", kind: ConfigMap, name: lost}]}}
+---
+kind: TLSRoute
+metadata: {name: good}
+spec: {parentRefs: [{name: ends}, {name: passes}], hostnames: [good.test], rules: [{backendRefs: [{name: web, port: 80}]}]}
+---
+kind: TLSRoute
+metadata: {name: bad}
+spec: {parentRefs: [{name: ends}, {name: passes}], hostnames: [bad.test], rules: [{backendRefs: [{name: web-bad, port: 80}]}]}
+---
+kind: HTTPRoute
+metadata: {name: copied}
+spec:
+  parentRefs: [{name: ends}]
+  rules:
+  - backendRefs: [{name: web-open, port: 80}]
+    filters:
+    - {type: RequestMirror, requestMirror: {backendRef: {name: web, port: 80}}}
+    - {type: RequestMirror, requestMirror: {backendRef: {name: web-bad, port: 80}}}
+`)
+	same(t, describe(c),
+		"ends/end: Accepted ResolvedRefs; good.test to web:80 HTTPS as web.test shown=true; bad.test to nobody",
+		"ends/http: Accepted ResolvedRefs;  to web-open:80 HTTP",
+		"passes/pass: Accepted ResolvedRefs; good.test to web:80 HTTP; bad.test to web-bad:80 HTTP")
+	if m := c.gateways[0].listeners[1].routes[0].Mirrors; len(m) != 1 || m[0].Backend.TLS == nil || m[0].Backend.TLS.Certificate == nil {
+		t.Errorf("copies go to %+v", m)
+	}
+	for _, p := range c.policies {
+		if len(p.gateways) != 1 || p.gateways[0].object.Name != "ends" {
+			t.Errorf("policy %s is used by %d gateways, not by the one that ends TLS alone", p.object.Name, len(p.gateways))
+		}
+	}
+}
+
 func TestStatusesOfEveryKindDoNotChangeAgain(t *testing.T) {
 	c := compileManifests(t, backendPolicies+`
 ---

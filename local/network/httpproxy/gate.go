@@ -72,7 +72,7 @@ func (g *gate) Close() error {
 	return g.Listener.Close()
 }
 
-// helloTime is how long a client may take to say what it wants; chosen.
+// helloTime is how long a client may take to say what it wants, and either side to agree on TLS; chosen.
 const helloTime = 10 * time.Second
 
 func (g *gate) receive(conn net.Conn) {
@@ -80,7 +80,7 @@ func (g *gate) receive(conn net.Conn) {
 	name, read := peek(conn)
 	_ = conn.SetReadDeadline(time.Time{})
 	if n, ok := g.door.names.Load().byHost.find(name); ok && n.Stream != nil {
-		g.door.carry(conn, read, n.Stream)
+		g.door.carry(conn, name, read, n.Stream)
 		return
 	}
 	g.give(accepted{conn: &replayed{Conn: conn, first: bytes.NewReader(read)}})

@@ -25,8 +25,9 @@ type Clients struct {
 
 // A Stream carries connections to the backends of a Route.
 type Stream struct {
+	Listener  string // for the access log; without spaces
 	Route     *Route // nil refuses them
-	Terminate bool   // TLS ends here instead of at the backend
+	Terminate bool   // TLS ends here instead of at the backend; a backend's own TLS begins anew
 }
 
 // names are what a secure port does by name. They are immutable.

@@ -15,10 +15,12 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"skiff.local/skiff/local/network/httpproxy/accesslog"
 	"skiff.local/skiff/local/network/relayproto"
 )
 
@@ -83,7 +85,8 @@ func listenLocal(t *testing.T) net.Listener {
 }
 
 // securePort serves HTTP for any host, and by name: pass.test undecrypted, end.test decrypted, gone.test without an endpoint,
-// guarded.test for clients with a certificate, asking.test for all of them, and *.shut.test not at all.
+// again.test decrypted and encrypted anew, strange.test so to an endpoint that is somebody else, guarded.test for clients with a
+// certificate, asking.test for all of them, and *.shut.test not at all.
 type securePort struct {
 	at       string
 	roots    *x509.CertPool // of the port
@@ -94,6 +97,15 @@ type securePort struct {
 	server   *Server
 	place    Place
 	offer    Offer
+	log      lines
+}
+
+// lines are what is written to a log.
+type lines chan string
+
+func (l lines) Write(p []byte) (int, error) {
+	l <- string(p)
+	return len(p), nil
 }
 
 func newSecurePort(t *testing.T) securePort {
@@ -112,6 +124,7 @@ func newSecurePort(t *testing.T) securePort {
 		"pass": greeting(t, tls.NewListener(listenLocal(t), &tls.Config{Certificates: []tls.Certificate{behind}}), "pass"),
 		"end":  greeting(t, listenLocal(t), "end"),
 	}
+	p.log = make(lines, 100)
 	p.server = NewServer(Config{
 		Backends: func(k relayproto.Key, _ uint16) []netip.AddrPort {
 			if b, ok := backends[k.Name]; ok {
@@ -122,11 +135,17 @@ func newSecurePort(t *testing.T) securePort {
 		Dial: func(ctx context.Context, network string, addr netip.AddrPort) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, network, addr.String())
 		},
-		Bind: []netip.Addr{netip.MustParseAddr("127.0.0.1")}, Changed: func() {},
+		Pod:  func(relayproto.Key, netip.Addr) string { return "pod-1" },
+		Bind: []netip.Addr{netip.MustParseAddr("127.0.0.1")}, AccessLog: p.log, Changed: func() {},
 	})
 	t.Cleanup(p.server.Close)
 	to := func(name string) *Route {
-		return &Route{Kind: PathElement, Path: "/", Backend: &Backend{Service: relayproto.Key{Name: name}, Protocol: HTTP}}
+		return &Route{Kind: PathElement, Path: "/", Backend: &Backend{Service: relayproto.Key{Namespace: "default", Name: name}, Port: 443, Protocol: HTTP}}
+	}
+	verified := func(roots *x509.CertPool) *Route {
+		r := to("pass")
+		r.Backend.TLS = &BackendTLS{ServerName: "pass.test", Roots: roots}
+		return r
 	}
 	certs := NewCertificates(nil)
 	certs.Add("", &own)
@@ -139,10 +158,12 @@ func newSecurePort(t *testing.T) securePort {
 		Names: map[string]*Name{
 			"":             {Owner: "any"},
 			"free.test":    {},
-			"pass.test":    {Owner: "pass", Stream: &Stream{Route: to("pass")}},
-			"end.test":     {Owner: "end", Stream: &Stream{Route: to("end"), Terminate: true}},
-			"gone.test":    {Owner: "gone", Stream: &Stream{Route: to("nobody")}},
-			"*.shut.test":  {Owner: "shut", Stream: &Stream{}},
+			"pass.test":    {Owner: "pass", Stream: &Stream{Listener: "gw/pass", Route: verified(nil)}},
+			"end.test":     {Owner: "end", Stream: &Stream{Listener: "gw/end", Route: to("end"), Terminate: true}},
+			"again.test":   {Owner: "again", Stream: &Stream{Listener: "gw/end", Route: verified(p.backend), Terminate: true}},
+			"strange.test": {Owner: "strange", Stream: &Stream{Listener: "gw/end", Route: verified(clients), Terminate: true}},
+			"gone.test":    {Owner: "gone", Stream: &Stream{Listener: "gw/pass", Route: to("nobody")}},
+			"*.shut.test":  {Owner: "shut", Stream: &Stream{Listener: "gw/pass"}},
 			"guarded.test": {Owner: "guarded", Clients: p.clients},
 			"asking.test":  {Owner: "asking", Clients: &Clients{Roots: clients, Optional: true}},
 		},
@@ -157,19 +178,23 @@ func newSecurePort(t *testing.T) securePort {
 
 func TestConnectionsGoWhereTheirNameSays(t *testing.T) {
 	p := newSecurePort(t)
-	for name, roots := range map[string]*x509.CertPool{"pass.test": p.backend, "end.test": p.roots} {
-		conn, err := tls.Dial("tcp", p.at, &tls.Config{ServerName: name, RootCAs: roots})
+	for _, c := range []struct {
+		name, want string
+		roots      *x509.CertPool
+	}{
+		{"pass.test", "pass heard hello\n", p.backend}, {"end.test", "end heard hello\n", p.roots}, {"again.test", "pass heard hello\n", p.roots},
+		{"strange.test", "", p.roots},
+	} {
+		conn, err := tls.Dial("tcp", p.at, &tls.Config{ServerName: c.name, RootCAs: c.roots})
 		if err != nil {
-			t.Fatalf("%s: %v", name, err)
+			t.Fatalf("%s: %v", c.name, err)
 		}
-		defer conn.Close()
-		if _, err := io.WriteString(conn, "hello\n"); err != nil {
-			t.Fatal(err)
-		}
+		_, _ = io.WriteString(conn, "hello\n")
 		_ = conn.SetReadDeadline(time.Now().Add(time.Minute))
-		if got, err := io.ReadAll(conn); string(got) != strings.TrimSuffix(name, ".test")+" heard hello\n" {
-			t.Errorf("%s answers %q, %v", name, got, err)
+		if got, err := io.ReadAll(conn); string(got) != c.want || (err == nil) != (c.want != "") {
+			t.Errorf("%s answers %q, %v", c.name, got, err)
 		}
+		conn.Close()
 	}
 	for _, name := range []string{"gone.test", "x.shut.test"} {
 		if conn, err := tls.Dial("tcp", p.at, &tls.Config{ServerName: name, InsecureSkipVerify: true}); err == nil {
@@ -180,6 +205,46 @@ func TestConnectionsGoWhereTheirNameSays(t *testing.T) {
 	res, err := http.Get("http://" + p.at)
 	if err != nil || res.StatusCode != http.StatusBadRequest {
 		t.Errorf("without TLS: %v, %v", res, err)
+	}
+}
+
+func TestTheLogHasALineForEveryConnectionThatIsCarried(t *testing.T) {
+	p := newSecurePort(t)
+	for _, c := range []struct{ name, want string }{
+		{"pass.test", "TLS pass.test gw/pass Passthrough 200 SENT default/pass:443 pod-1"},
+		{"end.test", "TLS end.test gw/end Terminate 200 16 default/end:443 pod-1"},
+		{"again.test", "TLS again.test gw/end Terminate 200 17 default/pass:443 pod-1"},
+		{"strange.test", "TLS strange.test gw/end Terminate 502 0 default/pass:443 -"},
+		{"gone.test", "TLS gone.test gw/pass Passthrough 503 0 default/nobody:443 -"},
+		{"two%20words\n.shut.test", "TLS two%2520words%0A.shut.test gw/pass - 404 0 - -"},
+	} {
+		if conn, err := tls.Dial("tcp", p.at, &tls.Config{ServerName: c.name, InsecureSkipVerify: true}); err == nil {
+			_, _ = io.WriteString(conn, "hello\n")
+			_, _ = io.ReadAll(conn)
+			conn.Close()
+		}
+		var fields []string
+		select {
+		case line := <-p.log:
+			fields = strings.Fields(line)
+		case <-time.After(time.Minute):
+		}
+		if len(fields) != 11 || fields[1] != "127.0.0.1" {
+			t.Errorf("%s: %q", c.name, fields)
+			continue
+		}
+		if _, err := time.Parse(accesslog.TimeFormat, fields[0]); err != nil {
+			t.Error(err)
+		}
+		if took, err := time.ParseDuration(fields[8]); err != nil || took <= 0 {
+			t.Errorf("%s took %v, %v", c.name, took, err)
+		}
+		if sent, err := strconv.Atoi(fields[7]); err == nil && sent > len("pass heard hello\n") {
+			fields[7] = "SENT" // with what TLS is made of
+		}
+		if got := strings.Join(append(fields[2:8:8], fields[9:]...), " "); got != c.want {
+			t.Errorf("%s: %s, want %s", c.name, got, c.want)
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package httpproxy
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -109,19 +110,22 @@ func (p *pool) dialBounded(ctx context.Context, network string, addr netip.AddrP
 	return p.dial(ctx, network, addr)
 }
 
-// connect connects to one of a backend's endpoints.
-func (p *pool) connect(ctx context.Context, b *Backend) (net.Conn, error) {
+// connect connects to one of a backend's endpoints, and with secure begins TLS there.
+func (p *pool) connect(ctx context.Context, b *Backend, secure *BackendTLS) (net.Conn, netip.AddrPort, error) {
 	var tried []netip.AddrPort
 	failed := errNoEndpoints
 	for {
 		addr, ok := p.pick(b, netip.AddrPort{}, tried)
 		if !ok {
-			return nil, failed
+			return nil, addr, failed
 		}
 		tried = append(tried, addr)
 		conn, err := p.dialBounded(ctx, "tcp", addr)
+		if err == nil && secure != nil {
+			conn, err = shakeHands(ctx, tls.Client(conn, secure.config()))
+		}
 		if err == nil {
-			return conn, nil
+			return conn, addr, nil
 		}
 		failed = fmt.Errorf("endpoint %s: %w", addr, err)
 	}

@@ -62,12 +62,16 @@ type routing struct {
 }
 
 // outcome is what the access log says of the request.
-func (d *routing) outcome(res *counted, begin time.Time) *accesslog.Answer {
-	a := &accesslog.Answer{Client: hostOf(d.in.RemoteAddr), Begin: begin, Status: res.status, Bytes: res.bytes, Endpoint: d.endpoint}
-	if d.backend != nil {
-		a.Service, a.Port = d.backend.Service, d.backend.Port
+func (d *routing) outcome(res *counted, begin time.Time) *accesslog.Entry {
+	e := &accesslog.Entry{
+		Client: hostOf(d.in.RemoteAddr), Begin: begin,
+		Method: d.in.Method, Host: d.in.Host, Target: d.in.URL.RequestURI(), Protocol: d.in.Proto,
+		Status: res.status, Bytes: res.bytes, Endpoint: d.endpoint,
 	}
-	return a
+	if d.backend != nil {
+		e.Service, e.Port = d.backend.Service, d.backend.Port
+	}
+	return e
 }
 
 type routingKey struct{}
@@ -82,7 +86,7 @@ func (x *proxy) serve(d *door, w http.ResponseWriter, req *http.Request) {
 	begin := time.Now()
 	out := &counted{ResponseWriter: w, status: http.StatusOK}
 	decision := &routing{in: req}
-	defer func() { x.log.Write(req, decision.outcome(out, begin)) }()
+	defer func() { x.log.Write(decision.outcome(out, begin)) }()
 	host := hostOf(req.Host)
 	if req.TLS != nil && d.names.Load().misdirected(req.TLS, host) {
 		problem(out, req, http.StatusMisdirectedRequest, fmt.Sprintf("the connection is for %q, requests for %q need one of their own", req.TLS.ServerName, host))

@@ -15,6 +15,7 @@ import (
 // A Listener is a port that somebody else than Ingresses wants served, by the same proxy: on the addresses that all
 // share, together with Ingresses and other Listeners of that port, and on an address of its own, alone.
 type Listener struct {
+	Name   string // for the access log
 	Port   uint16
 	Own    netip.Addr // zero for none
 	Alone  bool       // on its own address only
@@ -116,10 +117,10 @@ func (x *contents) add(l *Listener) {
 		return
 	}
 	for _, r := range l.Routes {
-		x.name(r.Host, &httpproxy.Name{Owner: r.Owner, Stream: &httpproxy.Stream{Route: r, Terminate: l.Terminate}})
+		x.name(r.Host, &httpproxy.Name{Owner: r.Owner, Stream: &httpproxy.Stream{Listener: l.Name, Route: r, Terminate: l.Terminate}})
 	}
 	if l.Host != "" {
-		x.name(l.Host, &httpproxy.Name{Owner: "listener " + l.Host, Stream: &httpproxy.Stream{}})
+		x.name(l.Host, &httpproxy.Name{Owner: "listener " + l.Host, Stream: &httpproxy.Stream{Listener: l.Name}})
 	}
 }
 

@@ -101,49 +101,54 @@ func SessionConfig() *yamux.Config {
 
 type closeWriter interface{ CloseWrite() error }
 
-// Pipe copies between a and b until both directions have ended, passing on each half-close, then closes both.
-func Pipe(a, b net.Conn) { PipeAnswer(a, b, func() {}) }
+// Pipe copies between a and b until both directions have ended, passing on each half-close, then closes both. It returns how
+// many bytes a was sent.
+func Pipe(a, b net.Conn) (sent int64) { return PipeAnswer(a, b, func() {}) }
 
 // PipeAnswer is Pipe, and calls answered when b has sent something, or ended.
-func PipeAnswer(a, b net.Conn, answered func()) {
+func PipeAnswer(a, b net.Conn, answered func()) (sent int64) {
 	var both sync.WaitGroup
 	both.Add(2)
-	one := func(dst, src net.Conn) {
+	one := func(dst, src net.Conn) (n int64) {
 		defer both.Done()
 		var err error
 		if src == b {
-			err = copyFirst(dst, src)
+			n, err = copyFirst(dst, src)
 			answered()
 		}
 		if err == nil {
-			_, err = io.Copy(dst, src)
+			var rest int64
+			rest, err = io.Copy(dst, src)
+			n += rest
 		}
 		if err != nil {
 			// A broken half breaks the whole: the other side must not wait for what can't come.
 			abort(dst)
 			abort(src)
-			return
+			return n
 		}
 		CloseWrite(dst)
+		return n
 	}
-	go one(a, b)
-	one(b, a)
+	go one(b, a)
+	sent = one(a, b)
 	both.Wait()
 	a.Close()
 	b.Close()
+	return sent
 }
 
 // copyFirst copies what comes first. The end of what comes is no error, and comes again.
-func copyFirst(dst, src net.Conn) error {
+func copyFirst(dst, src net.Conn) (sent int64, err error) {
 	buf := make([]byte, 4<<10)
 	n, err := src.Read(buf)
 	if n > 0 {
-		_, err = dst.Write(buf[:n])
+		n, err = dst.Write(buf[:n])
 	}
 	if errors.Is(err, io.EOF) {
-		return nil
+		err = nil
 	}
-	return err
+	return int64(n), err
 }
 
 // CloseWrite ends one direction: a yamux stream's Close is a half-close, other connections have CloseWrite.
