@@ -16,7 +16,7 @@ import (
 // socketPatience is how long the connector waits for a relay that is just starting.
 const socketPatience = 5 * time.Second
 
-// Connect joins standard input and output to the relay's socket until either ends, and returns the exit code. The
+// Connect gives standard input and output to the relay, waits until either of them ends, and returns the exit code. The
 // daemon runs it with an exec in the relay container: its session with the relay then starts and ends with it.
 func Connect(args []string, stdin *os.File, stdout *os.File, stderr io.Writer) int {
 	flags := flag.NewFlagSet("connect", flag.ContinueOnError)
@@ -26,23 +26,21 @@ func Connect(args []string, stdin *os.File, stdout *os.File, stderr io.Writer) i
 		return 2
 	}
 	conn, err := dialSocket(*socket)
+	if err == nil {
+		err = handOver(conn, stdin, stdout)
+	}
 	if err != nil {
 		fmt.Fprintf(stderr, "connect: reach the relay: %v\n", err)
 		return 1
 	}
-	go func() {
-		io.Copy(conn, stdin)
-		// The daemon is gone: its session must not outlive it.
-		conn.Close()
-	}()
-	io.Copy(stdout, conn)
+	io.Copy(io.Discard, conn)
 	return 0
 }
 
-func dialSocket(socket string) (net.Conn, error) {
+func dialSocket(socket string) (*net.UnixConn, error) {
 	deadline := time.Now().Add(socketPatience)
 	for {
-		conn, err := net.Dial("unix", socket)
+		conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: socket, Net: "unix"})
 		if err == nil || time.Now().After(deadline) {
 			return conn, err
 		}

@@ -83,7 +83,7 @@ func Main(args []string, stderr io.Writer) int {
 
 func run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	// The socket first: the connector may already be waiting for it.
-	socket, err := net.Listen("unix", cfg.Socket)
+	socket, err := net.ListenUnix("unix", &net.UnixAddr{Name: cfg.Socket, Net: "unix"})
 	if err != nil {
 		return fmt.Errorf("listen for the daemon: %w", err)
 	}

@@ -16,23 +16,31 @@ import (
 )
 
 // serveSessions accepts connectors until the socket is closed.
-func (r *relay) serveSessions(ctx context.Context, socket net.Listener) {
+func (r *relay) serveSessions(ctx context.Context, socket *net.UnixListener) {
 	for {
-		conn, err := socket.Accept()
+		conn, err := socket.AcceptUnix()
 		if err != nil {
 			return
 		}
-		session, err := yamux.Server(relayproto.Gather(conn), relayproto.SessionConfig())
-		if err != nil {
-			conn.Close()
-			continue
-		}
-		r.enter(session)
-		go func() {
-			r.serveSession(ctx, session)
-			r.leave(session)
-		}()
+		go r.serveConnector(ctx, conn)
 	}
+}
+
+func (r *relay) serveConnector(ctx context.Context, conn *net.UnixConn) {
+	wire, err := takeOver(conn)
+	if err != nil {
+		r.log.Warn("a connector is refused", "err", err)
+		conn.Close()
+		return
+	}
+	session, err := yamux.Server(relayproto.Gather(wire), relayproto.SessionConfig())
+	if err != nil {
+		wire.Close()
+		return
+	}
+	r.enter(session)
+	r.serveSession(ctx, session)
+	r.leave(session)
 }
 
 func (r *relay) enter(s *yamux.Session) {
