@@ -51,6 +51,14 @@ var arrows = []arrow{
 		why: "flags, colours and kubectl are the command line's",
 	},
 	{
+		from: []string{"local/network/httpproxy"}, to: []string{"k8s.io/", "sigs.k8s.io/"},
+		why: "the proxy serves what is compiled for it and knows nothing of the objects, so that those of several APIs can share a port",
+	},
+	{
+		from: []string{"local/network/httpproxy/routing"}, to: []string{module + "local/network/httpproxy", module + "local/network/listen"},
+		why: "where a request goes is decided from the request alone: whatever opens connections comes after it",
+	},
+	{
 		from: []string{"cmd/skiff-node"}, to: []string{"k8s.io/", module + "runtime/docker", module + "runtime/pod", module + "watch"},
 		why: "the helper is embedded twice and runs in every pod: it stays a few megabytes",
 	},

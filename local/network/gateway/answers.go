@@ -4,7 +4,7 @@ import (
 	"net/netip"
 	"strings"
 
-	"skiff.local/skiff/local/network/httpproxy"
+	"skiff.local/skiff/local/network/httpproxy/routing"
 	"skiff.local/skiff/local/network/relayproto"
 )
 
@@ -54,7 +54,7 @@ func answersOf(all *compiled, at served) []Answer {
 }
 
 // of is the Answer with what a route says; false for a route that has nothing to answer with.
-func (a Answer) of(r *httpproxy.Route) (Answer, bool) {
+func (a Answer) of(r *routing.Route) (Answer, bool) {
 	kind, object, _ := strings.Cut(r.Owner, " ")
 	a.Kind = kind
 	a.Namespace, a.Name, _ = strings.Cut(object, "/")

@@ -10,6 +10,7 @@ import (
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"skiff.local/skiff/local/network/httpproxy"
+	"skiff.local/skiff/local/network/httpproxy/routing"
 )
 
 // clients are who may connect to a listener.
@@ -135,11 +136,11 @@ func (c *compiler) identity(gw *gatewayv1.Gateway) *identity {
 }
 
 // shownBy makes routes show the identity to the backends that TLS is spoken to.
-func (i *identity) shownBy(routes []*httpproxy.Route) []*httpproxy.Route {
+func (i *identity) shownBy(routes []*routing.Route) []*routing.Route {
 	if i == nil || i.cert == nil {
 		return routes
 	}
-	show := func(b *httpproxy.Backend) *httpproxy.Backend {
+	show := func(b *routing.Backend) *routing.Backend {
 		if b == nil || b.TLS == nil {
 			return b
 		}
@@ -150,13 +151,13 @@ func (i *identity) shownBy(routes []*httpproxy.Route) []*httpproxy.Route {
 	}
 	for _, r := range routes {
 		r.Backend = show(r.Backend)
-		shares := make([]httpproxy.Share, len(r.Shares))
+		shares := make([]routing.Share, len(r.Shares))
 		for n, s := range r.Shares {
 			s.Backend = show(s.Backend)
 			shares[n] = s
 		}
 		r.Shares = shares
-		mirrors := make([]httpproxy.Mirror, len(r.Mirrors))
+		mirrors := make([]routing.Mirror, len(r.Mirrors))
 		for n, m := range r.Mirrors {
 			m.Backend = *show(&m.Backend)
 			mirrors[n] = m

@@ -5,7 +5,7 @@ import (
 
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
-	"skiff.local/skiff/local/network/httpproxy"
+	"skiff.local/skiff/local/network/httpproxy/routing"
 )
 
 // filters brings a rule's filters to a route.
@@ -13,19 +13,19 @@ type filters struct {
 	*compiler
 	namespace string
 	kind      gatewayv1.Kind
-	route     *httpproxy.Route
+	route     *routing.Route
 	rules     *rules
 }
 
 // share is what the filters of one backend change.
-func (f *filters) share(apply func(f *filters)) httpproxy.Share {
+func (f *filters) share(apply func(f *filters)) routing.Share {
 	own := *f
-	own.route = &httpproxy.Route{}
+	own.route = &routing.Route{}
 	apply(&own)
 	if own.route.Redirect != nil || own.route.PathChange != nil || own.route.UpstreamHost != "" || own.route.CORS != nil || own.route.Mirrors != nil {
 		f.rules.unsupport("a backend's own filters may change headers, and nothing else here")
 	}
-	return httpproxy.Share{Request: own.route.Request, Response: own.route.Response}
+	return routing.Share{Request: own.route.Request, Response: own.route.Response}
 }
 
 func (f *filters) http(list []gatewayv1.HTTPRouteFilter) {
@@ -76,7 +76,7 @@ func (f *filters) mirror(m *gatewayv1.HTTPRequestMirrorFilter) {
 	if b, _ = f.secure(b, f.rules); b == nil {
 		return // copies are not shown to who can't prove who it is
 	}
-	mirror := httpproxy.Mirror{Backend: *b, Weight: 1, Total: 1}
+	mirror := routing.Mirror{Backend: *b, Weight: 1, Total: 1}
 	switch {
 	case m.Percent != nil:
 		mirror.Weight, mirror.Total = int(*m.Percent), 100
@@ -89,19 +89,19 @@ func (f *filters) mirror(m *gatewayv1.HTTPRequestMirrorFilter) {
 	f.route.Mirrors = append(f.route.Mirrors, mirror)
 }
 
-func headers(f *gatewayv1.HTTPHeaderFilter) *httpproxy.HeaderChange {
-	c := &httpproxy.HeaderChange{Remove: f.Remove}
+func headers(f *gatewayv1.HTTPHeaderFilter) *routing.HeaderChange {
+	c := &routing.HeaderChange{Remove: f.Remove}
 	for _, h := range f.Set {
-		c.Set = append(c.Set, httpproxy.Header{Name: string(h.Name), Value: h.Value})
+		c.Set = append(c.Set, routing.Header{Name: string(h.Name), Value: h.Value})
 	}
 	for _, h := range f.Add {
-		c.Add = append(c.Add, httpproxy.Header{Name: string(h.Name), Value: h.Value})
+		c.Add = append(c.Add, routing.Header{Name: string(h.Name), Value: h.Value})
 	}
 	return c
 }
 
-func redirect(f *gatewayv1.HTTPRequestRedirectFilter) *httpproxy.Redirect {
-	r := &httpproxy.Redirect{Code: http.StatusFound, Scheme: text(f.Scheme, ""), Host: text(f.Hostname, ""), Path: pathChange(f.Path)}
+func redirect(f *gatewayv1.HTTPRequestRedirectFilter) *routing.Redirect {
+	r := &routing.Redirect{Code: http.StatusFound, Scheme: text(f.Scheme, ""), Host: text(f.Hostname, ""), Path: pathChange(f.Path)}
 	if f.StatusCode != nil {
 		r.Code = *f.StatusCode
 	}
@@ -111,18 +111,18 @@ func redirect(f *gatewayv1.HTTPRequestRedirectFilter) *httpproxy.Redirect {
 	return r
 }
 
-func pathChange(m *gatewayv1.HTTPPathModifier) *httpproxy.PathChange {
+func pathChange(m *gatewayv1.HTTPPathModifier) *routing.PathChange {
 	switch {
 	case m == nil:
 		return nil
 	case m.Type == gatewayv1.PrefixMatchHTTPPathModifier:
-		return &httpproxy.PathChange{To: text(m.ReplacePrefixMatch, "/"), Prefix: true}
+		return &routing.PathChange{To: text(m.ReplacePrefixMatch, "/"), Prefix: true}
 	}
-	return &httpproxy.PathChange{To: text(m.ReplaceFullPath, "/")}
+	return &routing.PathChange{To: text(m.ReplaceFullPath, "/")}
 }
 
-func cors(f *gatewayv1.HTTPCORSFilter) *httpproxy.CORS {
-	return &httpproxy.CORS{
+func cors(f *gatewayv1.HTTPCORSFilter) *routing.CORS {
+	return &routing.CORS{
 		Origins: words(f.AllowOrigins), Methods: words(f.AllowMethods), Headers: words(f.AllowHeaders), Expose: words(f.ExposeHeaders),
 		Credentials: f.AllowCredentials != nil && *f.AllowCredentials, MaxAge: int(f.MaxAge),
 	}

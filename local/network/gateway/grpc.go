@@ -6,14 +6,14 @@ import (
 
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
-	"skiff.local/skiff/local/network/httpproxy"
+	"skiff.local/skiff/local/network/httpproxy/routing"
 )
 
 func (c *compiler) grpcRules(r *gatewayv1.GRPCRoute) rules {
 	out := rules{resolved: good(gatewayv1.RouteReasonResolvedRefs), count: len(r.Spec.Rules)}
 	for i := range r.Spec.Rules {
 		rule := &r.Spec.Rules[i]
-		t := httpproxy.Route{Owner: "GRPCRoute " + r.Namespace + "/" + r.Name, AnyDepth: true}
+		t := routing.Route{Owner: "GRPCRoute " + r.Namespace + "/" + r.Name, AnyDepth: true}
 		before := len(out.unsupported)
 		f := filters{compiler: c, namespace: r.Namespace, kind: kindGRPC, route: &t, rules: &out}
 		f.grpc(rule.Filters)
@@ -28,14 +28,14 @@ func (c *compiler) grpcRules(r *gatewayv1.GRPCRoute) rules {
 }
 
 // grpcMatch makes a rule match what one of its matches says. A method is the path /service/method.
-func grpcMatch(t *httpproxy.Route, m gatewayv1.GRPCRouteMatch) error {
-	t.Kind, t.Path = httpproxy.PathElement, "/"
+func grpcMatch(t *routing.Route, m gatewayv1.GRPCRouteMatch) error {
+	t.Kind, t.Path = routing.PathElement, "/"
 	if m.Method != nil {
 		service, method := text(m.Method.Service, ""), text(m.Method.Method, "")
 		exact := text(m.Method.Type, string(gatewayv1.GRPCMethodMatchExact)) == string(gatewayv1.GRPCMethodMatchExact)
 		switch {
 		case exact && service != "" && method != "":
-			t.Kind, t.Path = httpproxy.PathExact, "/"+service+"/"+method
+			t.Kind, t.Path = routing.PathExact, "/"+service+"/"+method
 		case exact && service != "":
 			t.Path = "/" + service
 		case service != "" || method != "":
@@ -54,10 +54,10 @@ func grpcMatch(t *httpproxy.Route, m gatewayv1.GRPCRouteMatch) error {
 				return err
 			}
 			// As long as what is written, for the order among others.
-			t.Kind, t.Path, t.Regexp = httpproxy.PathRegexp, "/"+service+"/"+method, expression
+			t.Kind, t.Path, t.Regexp = routing.PathRegexp, "/"+service+"/"+method, expression
 		}
 	}
-	var d httpproxy.Demand
+	var d routing.Demand
 	for _, h := range m.Headers {
 		if err := add(&d.Headers, string(h.Name), h.Value, text(h.Type, ""), strings.EqualFold); err != nil {
 			return err

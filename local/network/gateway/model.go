@@ -9,7 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
-	"skiff.local/skiff/local/network/httpproxy"
+	"skiff.local/skiff/local/network/httpproxy/routing"
 	"skiff.local/skiff/local/network/ingress"
 	"skiff.local/skiff/local/network/relayproto"
 )
@@ -98,7 +98,7 @@ type listener struct {
 	resolved  verdict
 	certs     map[string]*tls.Certificate
 	clients   *clients
-	routes    []*httpproxy.Route
+	routes    []*routing.Route
 	attached  map[any]bool // by route object
 	displaced *listener    // who has its place on the shared addresses, for something else
 }

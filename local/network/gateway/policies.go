@@ -10,7 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
-	"skiff.local/skiff/local/network/httpproxy"
+	"skiff.local/skiff/local/network/httpproxy/routing"
 )
 
 // A policy is one BackendTLSPolicy, compiled.
@@ -18,8 +18,8 @@ type policy struct {
 	object   *gatewayv1.BackendTLSPolicy
 	accepted verdict
 	resolved verdict
-	tls      *httpproxy.BackendTLS // nil when nothing can be verified by it
-	gateways []*gateway            // that use a Service of it
+	tls      *routing.BackendTLS // nil when nothing can be verified by it
+	gateways []*gateway          // that use a Service of it
 }
 
 // A target is a Service's port by name; "" for all of its ports.
@@ -45,7 +45,7 @@ func (c *compiler) policy(object *gatewayv1.BackendTLSPolicy) {
 // readPolicy reads how endpoints are verified.
 func (c *compiler) readPolicy(p *policy) {
 	v := p.object.Spec.Validation
-	secure := &httpproxy.BackendTLS{ServerName: string(v.Hostname)}
+	secure := &routing.BackendTLS{ServerName: string(v.Hostname)}
 	var all authorities
 	for _, ref := range v.CACertificateRefs {
 		switch err := all.read(c, string(ref.Group), string(ref.Kind), p.object.Namespace, string(ref.Name)); {
@@ -78,7 +78,7 @@ func (c *compiler) readPolicy(p *policy) {
 }
 
 // secure is the securing by BackendTLSPolicies.
-func (c *compiler) secure(b *httpproxy.Backend, out *rules) (secured *httpproxy.Backend, why string) {
+func (c *compiler) secure(b *routing.Backend, out *rules) (secured *routing.Backend, why string) {
 	t := target{b.Service.Namespace, b.Service.Name, c.services.PortName(b.Service, b.Port)}
 	list := slices.Clone(c.policies[t])
 	if t.port != "" {
@@ -95,10 +95,10 @@ func (c *compiler) secure(b *httpproxy.Backend, out *rules) (secured *httpproxy.
 	}
 	b.TLS = p.tls
 	switch b.Protocol {
-	case httpproxy.HTTP:
-		b.Protocol = httpproxy.HTTPS
-	case httpproxy.GRPC:
-		b.Protocol = httpproxy.GRPCS
+	case routing.HTTP:
+		b.Protocol = routing.HTTPS
+	case routing.GRPC:
+		b.Protocol = routing.GRPCS
 	}
 	return b, ""
 }

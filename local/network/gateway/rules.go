@@ -9,14 +9,14 @@ import (
 
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
-	"skiff.local/skiff/local/network/httpproxy"
+	"skiff.local/skiff/local/network/httpproxy/routing"
 	"skiff.local/skiff/local/network/relayproto"
 )
 
 // rules are a route's, not yet on any host.
 type rules struct {
-	templates   []httpproxy.Route
-	passed      []httpproxy.Route // instead, where TLS is passed on: a TLSRoute's, without the policies of backends
+	templates   []routing.Route
+	passed      []routing.Route // instead, where TLS is passed on: a TLSRoute's, without the policies of backends
 	resolved    verdict
 	count       int       // of rules
 	dropped     int       // of them, those that ask for what is not served
@@ -25,12 +25,12 @@ type rules struct {
 }
 
 // at are the rules on a host of a listener.
-func (r rules) at(l *listener, host string, age int) []*httpproxy.Route {
+func (r rules) at(l *listener, host string, age int) []*routing.Route {
 	templates := r.templates
 	if l.passes() {
 		templates = r.passed
 	}
-	list := make([]*httpproxy.Route, len(templates))
+	list := make([]*routing.Route, len(templates))
 	for i, t := range templates {
 		// Routes of one object keep their order: the first of two equal ones has it.
 		t.Host, t.Priority = host, age<<16+i
@@ -54,7 +54,7 @@ func (r *rules) unsupport(format string, args ...any) {
 }
 
 // fail answers a rule's requests with an error: what is asked for must not be left out silently.
-func fail(t *httpproxy.Route, why string) {
+func fail(t *routing.Route, why string) {
 	t.Unavailable, t.UnavailableCode = why, http.StatusInternalServerError
 	t.Backend, t.Shares, t.Redirect, t.Mirrors = nil, nil, nil, nil
 }
@@ -63,7 +63,7 @@ func (c *compiler) httpRules(r *gatewayv1.HTTPRoute) rules {
 	out := rules{resolved: good(gatewayv1.RouteReasonResolvedRefs), count: len(r.Spec.Rules)}
 	for i := range r.Spec.Rules {
 		rule := &r.Spec.Rules[i]
-		t := httpproxy.Route{Owner: "HTTPRoute " + r.Namespace + "/" + r.Name, AnyDepth: true}
+		t := routing.Route{Owner: "HTTPRoute " + r.Namespace + "/" + r.Name, AnyDepth: true}
 		before := len(out.unsupported)
 		f := filters{compiler: c, namespace: r.Namespace, kind: kindHTTP, route: &t, rules: &out}
 		f.http(rule.Filters)
@@ -84,7 +84,7 @@ func (c *compiler) httpRules(r *gatewayv1.HTTPRoute) rules {
 
 // addMatches adds a rule for each of its matches, or for everything when it has none. before is how much was unsupported when
 // the rule began: when there is more by now, requests are answered with what it is.
-func addMatches[M any](out *rules, t httpproxy.Route, before int, matches []M, match func(*httpproxy.Route, M) error) {
+func addMatches[M any](out *rules, t routing.Route, before int, matches []M, match func(*routing.Route, M) error) {
 	if len(matches) == 0 {
 		matches = make([]M, 1)
 	}
@@ -116,14 +116,14 @@ func duration(d *gatewayv1.Duration) time.Duration {
 // A backend is one that a rule refers to, with what its own filters change.
 type backend struct {
 	ref   gatewayv1.BackendRef
-	share httpproxy.Share
+	share routing.Share
 }
 
 // A securing makes a backend's connections be what policies say. It returns nil and why when they can't be.
-type securing func(b *httpproxy.Backend, out *rules) (secured *httpproxy.Backend, why string)
+type securing func(b *routing.Backend, out *rules) (secured *routing.Backend, why string)
 
 // backends gives a rule its backends.
-func (c *compiler) backends(t *httpproxy.Route, kind gatewayv1.Kind, namespace string, refs []backend, secure securing, out *rules) {
+func (c *compiler) backends(t *routing.Route, kind gatewayv1.Kind, namespace string, refs []backend, secure securing, out *rules) {
 	total := 0
 	for _, b := range refs {
 		s := b.share
@@ -152,7 +152,7 @@ func (c *compiler) backends(t *httpproxy.Route, kind gatewayv1.Kind, namespace s
 	t.UnavailableCode = http.StatusInternalServerError
 }
 
-func (c *compiler) backend(kind gatewayv1.Kind, namespace string, ref gatewayv1.BackendObjectReference) (*httpproxy.Backend, verdict) {
+func (c *compiler) backend(kind gatewayv1.Kind, namespace string, ref gatewayv1.BackendObjectReference) (*routing.Backend, verdict) {
 	if text(ref.Group, "") != "" || text(ref.Kind, "Service") != "Service" {
 		return nil, bad(gatewayv1.RouteReasonInvalidKind, fmt.Sprintf("backend %s is a %s, only Services are served", ref.Name, text(ref.Kind, "Service")))
 	}
@@ -168,30 +168,30 @@ func (c *compiler) backend(kind gatewayv1.Kind, namespace string, ref gatewayv1.
 	if err != nil {
 		return nil, bad(gatewayv1.RouteReasonBackendNotFound, err.Error())
 	}
-	return &httpproxy.Backend{Service: key, Port: port, Protocol: protocol(kind, c.services.AppProtocol(key, port))}, good(gatewayv1.RouteReasonResolvedRefs)
+	return &routing.Backend{Service: key, Port: port, Protocol: protocol(kind, c.services.AppProtocol(key, port))}, good(gatewayv1.RouteReasonResolvedRefs)
 }
 
-func protocol(kind gatewayv1.Kind, app string) httpproxy.Protocol {
+func protocol(kind gatewayv1.Kind, app string) routing.Protocol {
 	switch app {
 	case "kubernetes.io/h2c":
-		return httpproxy.GRPC
+		return routing.GRPC
 	case "kubernetes.io/wss", "https":
-		return httpproxy.HTTPS
+		return routing.HTTPS
 	}
 	if kind == kindGRPC {
-		return httpproxy.GRPC
+		return routing.GRPC
 	}
-	return httpproxy.HTTP
+	return routing.HTTP
 }
 
 // httpMatch makes a rule match what one of its matches says.
-func httpMatch(t *httpproxy.Route, m gatewayv1.HTTPRouteMatch) error {
-	t.Kind, t.Path = httpproxy.PathElement, "/"
+func httpMatch(t *routing.Route, m gatewayv1.HTTPRouteMatch) error {
+	t.Kind, t.Path = routing.PathElement, "/"
 	if m.Path != nil {
 		t.Path = text(m.Path.Value, "/")
 		switch gatewayv1.PathMatchType(text(m.Path.Type, string(gatewayv1.PathMatchPathPrefix))) {
 		case gatewayv1.PathMatchExact:
-			t.Kind = httpproxy.PathExact
+			t.Kind = routing.PathExact
 		case gatewayv1.PathMatchPathPrefix:
 			if len(t.Path) > 1 {
 				t.Path = strings.TrimSuffix(t.Path, "/")
@@ -201,10 +201,10 @@ func httpMatch(t *httpproxy.Route, m gatewayv1.HTTPRouteMatch) error {
 			if err != nil {
 				return err
 			}
-			t.Kind, t.Regexp = httpproxy.PathRegexp, expression
+			t.Kind, t.Regexp = routing.PathRegexp, expression
 		}
 	}
-	var d httpproxy.Demand
+	var d routing.Demand
 	if m.Method != nil {
 		d.Method = string(*m.Method)
 	}
@@ -225,13 +225,13 @@ func httpMatch(t *httpproxy.Route, m gatewayv1.HTTPRouteMatch) error {
 }
 
 // add adds a value that is demanded; of those with one name the first counts.
-func add(list *[]httpproxy.Value, name, value, kind string, same func(a, b string) bool) error {
+func add(list *[]routing.Value, name, value, kind string, same func(a, b string) bool) error {
 	for _, have := range *list {
 		if same(have.Name, name) {
 			return nil
 		}
 	}
-	v := httpproxy.Value{Name: name, Text: value}
+	v := routing.Value{Name: name, Text: value}
 	if kind == "RegularExpression" {
 		var err error
 		if v.Pattern, err = whole(value); err != nil {

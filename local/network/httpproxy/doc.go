@@ -1,7 +1,6 @@
-// Package httpproxy serves HTTP on this machine by routing tables that know nothing of Kubernetes objects: hosts, paths,
-// headers, TLS, weights, rewrites and redirects. It exists apart from what it serves, Ingresses and the Gateway API's routes,
-// because both share ports. Connections that are not HTTP's share them too: the name in a ClientHello tells them apart.
+// Package httpproxy keeps ports of this machine open and gives what arrives there to whom it is for: requests to forward, by the
+// tables of routing, and connections that are not HTTP's to the endpoints of their own backends, by the name in their ClientHello.
+// It exists apart from what it serves, Ingresses and the Gateway API's routes, because both share ports.
 //
-// The proxy follows the table that is current when a request arrives and picks endpoints itself, so that a rolling update
-// loses no request.
+// What is current when a request arrives counts, and endpoints are picked then, so that a rolling update loses no request.
 package httpproxy

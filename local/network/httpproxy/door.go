@@ -3,6 +3,7 @@ package httpproxy
 import (
 	"context"
 	"crypto/tls"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"skiff.local/skiff/local/network/httpproxy/routing"
 	"skiff.local/skiff/local/network/listen"
 )
 
@@ -19,7 +21,7 @@ type door struct {
 	own       netip.Addr
 	port      uint16
 	secure    bool
-	table     atomic.Pointer[Table]
+	table     atomic.Pointer[routing.Table]
 	certs     atomic.Pointer[Certificates]
 	names     atomic.Pointer[names]
 	listeners []net.Listener
@@ -95,11 +97,21 @@ func (d *door) tlsConfig() *tls.Config {
 
 // ServeHTTP implements http.Handler.
 func (d *door) ServeHTTP(w http.ResponseWriter, req *http.Request) {
-	d.server.proxy.serve(d, w, req)
+	if req.TLS != nil {
+		if host := routing.HostOf(req.Host); d.names.Load().misdirected(req.TLS, host) {
+			d.server.proxy.Refuse(w, req, http.StatusMisdirectedRequest, fmt.Sprintf(
+				"the connection is for %q, requests for %q need one of their own", req.TLS.ServerName, host))
+			return
+		}
+	}
+	d.server.proxy.Serve(w, req, d.table.Load(), d)
 }
 
-// served is the port where another one that was asked for is to be found by who came through this door.
-func (d *door) served(port int) int { return d.server.served(d.own, port) }
+// Port implements routing.Entrance.
+func (d *door) Port() int { return int(d.port) }
+
+// Served implements routing.Entrance.
+func (d *door) Served(port int) int { return d.server.served(d.own, port) }
 
 func (d *door) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return d.certs.Load().find(hello.ServerName)

@@ -72,7 +72,7 @@ func (g *gate) Close() error {
 	return g.Listener.Close()
 }
 
-// helloTime is how long a client may take to say what it wants, and either side to agree on TLS; chosen.
+// helloTime is how long a client may take to say what it wants, and then to agree on TLS; chosen.
 const helloTime = 10 * time.Second
 
 func (g *gate) receive(conn net.Conn) {

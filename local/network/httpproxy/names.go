@@ -3,6 +3,8 @@ package httpproxy
 import (
 	"crypto/tls"
 	"crypto/x509"
+
+	"skiff.local/skiff/local/network/httpproxy/routing"
 )
 
 // A Name is what a secure port does for clients that ask for a host in their ClientHello (SNI, RFC 6066).
@@ -25,9 +27,9 @@ type Clients struct {
 
 // A Stream carries connections to the backends of a Route.
 type Stream struct {
-	Listener  string // for the access log; without spaces
-	Route     *Route // nil refuses them
-	Terminate bool   // TLS ends here instead of at the backend; a backend's own TLS begins anew
+	Listener  string         // for the access log; without spaces
+	Route     *routing.Route // nil refuses them
+	Terminate bool           // TLS ends here instead of at the backend
 }
 
 // names are what a secure port does by name. They are immutable.

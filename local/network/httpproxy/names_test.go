@@ -3,57 +3,23 @@ package httpproxy
 import (
 	"bufio"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"io"
-	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
-	"net/url"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"skiff.local/skiff/local/network/httpproxy/accesslog"
+	"skiff.local/skiff/local/network/httpproxy/certtest"
+	"skiff.local/skiff/local/network/httpproxy/routing"
 	"skiff.local/skiff/local/network/relayproto"
 )
-
-// signed is a certificate that vouches for itself.
-func signed(t *testing.T, names ...string) (tls.Certificate, *x509.CertPool) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-	}
-	for _, n := range names {
-		if uri, err := url.Parse(n); err == nil && uri.Scheme != "" {
-			template.URIs = append(template.URIs, uri)
-		} else {
-			template.DNSNames = append(template.DNSNames, n)
-		}
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	leaf, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	roots := x509.NewCertPool()
-	roots.AddCert(leaf)
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, roots
-}
 
 // greeting is a server that says who it is to every connection, with what it was sent in the first line.
 func greeting(t *testing.T, l net.Listener, name string) netip.AddrPort {
@@ -113,10 +79,10 @@ func newSecurePort(t *testing.T) securePort {
 	var p securePort
 	var own, behind tls.Certificate
 	var clients *x509.CertPool
-	own, p.roots = signed(t, "*.test", "x.shut.test")
-	behind, p.backend = signed(t, "pass.test")
-	p.client, clients = signed(t, "client")
-	p.stranger, _ = signed(t, "stranger")
+	own, p.roots = certtest.Signed(t, "*.test", "x.shut.test")
+	behind, p.backend = certtest.Signed(t, "pass.test")
+	p.client, clients = certtest.Signed(t, "client")
+	p.stranger, _ = certtest.Signed(t, "stranger")
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "web") }))
 	t.Cleanup(web.Close)
 	backends := map[string]netip.AddrPort{
@@ -139,12 +105,12 @@ func newSecurePort(t *testing.T) securePort {
 		Bind: []netip.Addr{netip.MustParseAddr("127.0.0.1")}, AccessLog: p.log, Changed: func() {},
 	})
 	t.Cleanup(p.server.Close)
-	to := func(name string) *Route {
-		return &Route{Kind: PathElement, Path: "/", Backend: &Backend{Service: relayproto.Key{Namespace: "default", Name: name}, Port: 443, Protocol: HTTP}}
+	to := func(name string) *routing.Route {
+		return &routing.Route{Kind: routing.PathElement, Path: "/", Backend: &routing.Backend{Service: relayproto.Key{Namespace: "default", Name: name}, Port: 443, Protocol: routing.HTTP}}
 	}
-	verified := func(roots *x509.CertPool) *Route {
+	verified := func(roots *x509.CertPool) *routing.Route {
 		r := to("pass")
-		r.Backend.TLS = &BackendTLS{ServerName: "pass.test", Roots: roots}
+		r.Backend.TLS = &routing.BackendTLS{ServerName: "pass.test", Roots: roots}
 		return r
 	}
 	certs := NewCertificates(nil)
@@ -154,11 +120,11 @@ func newSecurePort(t *testing.T) securePort {
 	l.Close()
 	p.clients = &Clients{Roots: clients}
 	p.place, p.offer = Place{Port: port}, Offer{
-		Secure: true, Table: BuildTable([]*Route{to("web")}, nil), Certificates: certs,
+		Secure: true, Table: routing.BuildTable([]*routing.Route{to("web")}, nil), Certificates: certs,
 		Names: map[string]*Name{
 			"":             {Owner: "any"},
 			"free.test":    {},
-			"pass.test":    {Owner: "pass", Stream: &Stream{Listener: "gw/pass", Route: verified(nil)}},
+			"pass.test":    {Owner: "pass", Stream: &Stream{Listener: "gw/pass", Route: to("pass")}},
 			"end.test":     {Owner: "end", Stream: &Stream{Listener: "gw/end", Route: to("end"), Terminate: true}},
 			"again.test":   {Owner: "again", Stream: &Stream{Listener: "gw/end", Route: verified(p.backend), Terminate: true}},
 			"strange.test": {Owner: "strange", Stream: &Stream{Listener: "gw/end", Route: verified(clients), Terminate: true}},
@@ -329,49 +295,5 @@ func TestAConnectionWithoutACertificateDoesNotOutliveTheDemandForOne(t *testing.
 	p.server.Offer(map[Place]Offer{p.place: p.offer})
 	if got := ask(); got != http.StatusMisdirectedRequest {
 		t.Errorf("after: %d", got)
-	}
-}
-
-func TestEndpointsProveWhoTheyAre(t *testing.T) {
-	cert, roots := signed(t, "web.test", "*.wild.test", "spiffe://test/web")
-	_, others := signed(t, "web.test")
-	mine, clients := signed(t, "proxy")
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {}))
-	server.TLS = &tls.Config{Certificates: []tls.Certificate{cert}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: clients}
-	server.StartTLS()
-	defer server.Close()
-	for name, c := range map[string]struct {
-		tls  BackendTLS
-		want bool
-	}{
-		"by the name that is asked for": {BackendTLS{ServerName: "web.test", Roots: roots, Certificate: &mine}, true},
-		"another name":                  {BackendTLS{ServerName: "else.test", Roots: roots, Certificate: &mine}, false},
-		"another authority":             {BackendTLS{ServerName: "web.test", Roots: others, Certificate: &mine}, false},
-		"without showing a certificate": {BackendTLS{ServerName: "web.test", Roots: roots}, false},
-		"by an alternative name":        {BackendTLS{ServerName: "else.test", Names: []string{"no.test", "web.test"}, Roots: roots, Certificate: &mine}, true},
-		"by a pattern":                  {BackendTLS{ServerName: "else.test", Names: []string{"*.test"}, Roots: roots, Certificate: &mine}, true},
-		"by a URI":                      {BackendTLS{ServerName: "else.test", URIs: []string{"spiffe://test/web"}, Roots: roots, Certificate: &mine}, true},
-		"none of the alternative names": {BackendTLS{ServerName: "web.test", Names: []string{"no.test"}, URIs: []string{"spiffe://test/no"}, Roots: roots, Certificate: &mine}, false},
-		"a name of another authority's": {BackendTLS{ServerName: "web.test", Names: []string{"web.test"}, Roots: others, Certificate: &mine}, false},
-	} {
-		t.Run(name, func(t *testing.T) {
-			p := newPool(func(ctx context.Context, network string, addr netip.AddrPort) (net.Conn, error) {
-				return new(net.Dialer).DialContext(ctx, network, addr.String())
-			}, func(relayproto.Key, uint16) []netip.AddrPort {
-				return []netip.AddrPort{server.Listener.Addr().(*net.TCPAddr).AddrPort()}
-			})
-			defer p.close()
-			req, err := http.NewRequest("GET", "http://web.test", nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			res, _, err := p.roundTrip(req, &Backend{Protocol: HTTPS, TLS: &c.tls}, netip.AddrPort{}, 0)
-			if err == nil {
-				res.Body.Close()
-			}
-			if (err == nil) != c.want {
-				t.Errorf("answered: %v, %v", err == nil, err)
-			}
-		})
 	}
 }

@@ -11,6 +11,9 @@ import (
 	"time"
 
 	"skiff.local/skiff/local/network/httpproxy/accesslog"
+	"skiff.local/skiff/local/network/httpproxy/forward"
+	"skiff.local/skiff/local/network/httpproxy/routing"
+	"skiff.local/skiff/local/network/httpproxy/upstream"
 	"skiff.local/skiff/local/network/relayproto"
 )
 
@@ -18,7 +21,7 @@ import (
 type Config struct {
 	// Backends are a Service port's endpoints, the ones to use now.
 	Backends func(service relayproto.Key, port uint16) []netip.AddrPort
-	Dial     Dial
+	Dial     upstream.Dial
 	// Pod is the name of the pod behind an endpoint, "" when there is none; nil when nobody knows.
 	Pod func(service relayproto.Key, addr netip.Addr) string
 	// Bind are the addresses to listen on; Ports the ports, DefaultPorts when zero.
@@ -85,7 +88,7 @@ type Place struct {
 // An Offer is what is to be served at a place.
 type Offer struct {
 	Secure       bool
-	Table        *Table
+	Table        *routing.Table
 	Certificates *Certificates // when Secure
 	// Names, when Secure, are by host pattern; "" for any host.
 	Names map[string]*Name
@@ -96,7 +99,10 @@ type Server struct {
 	cfg   Config
 	log   *slog.Logger
 	ports Ports
-	proxy *proxy
+	pool  *upstream.Pool
+	proxy *forward.Proxy
+	// accessLog is the proxy's too.
+	accessLog *accesslog.Log
 
 	mu       sync.Mutex
 	offers   map[Place]Offer   // guarded by mu
@@ -108,8 +114,11 @@ type Server struct {
 
 // NewServer returns a server that has no port open yet.
 func NewServer(cfg Config) *Server {
-	s := &Server{cfg: cfg, log: cfg.Logger, ports: cfg.Ports, doors: map[Place]*door{}}
-	s.proxy = newProxy(newPool(cfg.Dial, cfg.Backends), accesslog.New(cfg.AccessLog, cfg.Pod))
+	s := &Server{
+		cfg: cfg, log: cfg.Logger, ports: cfg.Ports, doors: map[Place]*door{},
+		pool: upstream.New(cfg.Dial, cfg.Backends), accessLog: accesslog.New(cfg.AccessLog, cfg.Pod),
+	}
+	s.proxy = forward.New(s.pool, s.accessLog)
 	if len(s.ports.HTTP) == 0 {
 		s.ports = DefaultPorts()
 	}
@@ -235,7 +244,7 @@ func (s *Server) Close() {
 	defer s.mu.Unlock()
 	s.closed = true
 	s.settleLocked()
-	s.proxy.pool.close()
+	s.pool.Close()
 }
 
 // Status reports where the web's own ports are served.
@@ -261,7 +270,7 @@ func (s *Server) Status() Status {
 // Forget tells which endpoints a Service still has, so that connections to others are not used again. When it returns, no
 // new request goes to those.
 func (s *Server) Forget(service relayproto.Key, still []netip.AddrPort) {
-	s.proxy.pool.forget(service, still)
+	s.pool.Forget(service, still)
 }
 
 // At reports which port serves what was asked for, 0 for none, and why it is not that very port.

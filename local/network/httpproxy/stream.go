@@ -2,7 +2,6 @@ package httpproxy
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -13,6 +12,8 @@ import (
 	"time"
 
 	"skiff.local/skiff/local/network/httpproxy/accesslog"
+	"skiff.local/skiff/local/network/httpproxy/routing"
+	"skiff.local/skiff/local/network/httpproxy/upstream"
 	"skiff.local/skiff/local/network/relayproto"
 )
 
@@ -21,31 +22,30 @@ import (
 // with.
 func (d *door) carry(conn net.Conn, name string, read []byte, s *Stream) {
 	line := &accesslog.Entry{
-		Client: hostOf(conn.RemoteAddr().String()), Begin: time.Now(),
+		Client: routing.HostOf(conn.RemoteAddr().String()), Begin: time.Now(),
 		// A client may ask for any text: a line of the log must stay one.
 		Method: "TLS", Host: url.PathEscape(name), Target: s.Listener, Protocol: s.mode(),
 	}
-	defer func() { d.server.proxy.log.Write(line) }()
-	backend, code := s.choose()
-	if line.Status = code; backend == nil {
+	defer func() { d.server.accessLog.Write(line) }()
+	var backend *routing.Backend
+	if backend, line.Status = s.choose(); backend == nil {
 		relayproto.Refuse(conn)
 		return
 	}
 	line.Service, line.Port = backend.Service, backend.Port
-	var secure *BackendTLS
 	client := conn // beneath TLS that ends here: a reset is the connection's
 	if s.Terminate {
-		ended, err := shakeHands(d.open, tls.Server(&replayed{Conn: conn, first: bytes.NewReader(read)}, &tls.Config{GetCertificate: d.certificate}))
+		ended, err := d.endTLS(&replayed{Conn: conn, first: bytes.NewReader(read)})
 		if err != nil {
 			line.Status = http.StatusBadRequest
 			return
 		}
-		conn, read, secure = ended, nil, backend.TLS
+		conn, read = ended, nil
 	}
-	to, endpoint, err := d.server.proxy.pool.connect(d.open, backend, secure)
+	to, endpoint, err := d.server.pool.Connect(d.open, backend)
 	if line.Endpoint = endpoint; err != nil {
 		line.Status = http.StatusBadGateway
-		if errors.Is(err, errNoEndpoints) {
+		if errors.Is(err, upstream.ErrNoEndpoints) {
 			line.Status = http.StatusServiceUnavailable
 		}
 		relayproto.Refuse(client)
@@ -75,25 +75,25 @@ func (s *Stream) mode() string {
 }
 
 // choose is the backend for one connection; nil when it must be refused, with the status that says why.
-func (s *Stream) choose() (*Backend, int) {
+func (s *Stream) choose() (*routing.Backend, int) {
 	if s.Route == nil {
 		return nil, http.StatusNotFound
 	}
-	var d routing
-	d.decide(s.Route, nil, rand.IntN)
-	if d.backend == nil {
-		return nil, cmp.Or(s.Route.UnavailableCode, http.StatusServiceUnavailable)
+	d := s.Route.Decide(nil, rand.IntN)
+	if d.Backend == nil {
+		return nil, d.Code
 	}
-	return d.backend, http.StatusOK
+	return d.Backend, http.StatusOK
 }
 
-// shakeHands begins TLS on a connection. When that fails, the connection is closed.
-func shakeHands(ctx context.Context, conn *tls.Conn) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, helloTime)
+// endTLS does the port's side of the handshake. When that fails, the connection is closed.
+func (d *door) endTLS(conn net.Conn) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(d.open, helloTime)
 	defer cancel()
-	if err := conn.HandshakeContext(ctx); err != nil {
-		conn.Close()
+	ended := tls.Server(conn, &tls.Config{GetCertificate: d.certificate})
+	if err := ended.HandshakeContext(ctx); err != nil {
+		ended.Close()
 		return nil, err
 	}
-	return conn, nil
+	return ended, nil
 }

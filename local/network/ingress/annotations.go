@@ -12,7 +12,7 @@ import (
 
 	networkingv1 "k8s.io/api/networking/v1"
 
-	"skiff.local/skiff/local/network/httpproxy"
+	"skiff.local/skiff/local/network/httpproxy/routing"
 )
 
 // Annotations are read with nginx's prefix, since manifests have them so, and with our own.
@@ -22,17 +22,17 @@ var prefixes = []string{"nginx.ingress.kubernetes.io/", "ingress.skiff.local/"}
 type annotations struct {
 	rewrite       string
 	useRegexp     bool
-	redirect      *httpproxy.Redirect
+	redirect      *routing.Redirect
 	appRoot       string
 	sslRedirect   *bool
 	forceSSL      bool
-	protocol      httpproxy.Protocol
+	protocol      routing.Protocol
 	upstreamHost  string
 	aliases       []string
 	stickyCookie  string
-	cors          *httpproxy.CORS
+	cors          *routing.CORS
 	canary        bool
-	split         httpproxy.Canary
+	split         routing.Canary
 	trouble       []string
 	affinityWants bool
 	corsWants     bool
@@ -54,7 +54,7 @@ func (a annotations) httpsRedirect(tls bool) bool {
 }
 
 func annotationsOf(ing *networkingv1.Ingress) annotations {
-	a := annotations{protocol: httpproxy.HTTP, split: httpproxy.Canary{Total: 100}, cors: defaultCORS()}
+	a := annotations{protocol: routing.HTTP, split: routing.Canary{Total: 100}, cors: defaultCORS()}
 	values := map[string]string{}
 	for _, prefix := range prefixes {
 		for name, v := range ing.Annotations {
@@ -105,15 +105,15 @@ var readers = map[string]func(a *annotations, v string) error{
 			return fmt.Errorf("%q is no redirect code", v)
 		}
 		if a.redirect == nil {
-			a.redirect = &httpproxy.Redirect{}
+			a.redirect = &routing.Redirect{}
 		}
 		a.redirect.Code = code
 		return nil
 	},
 	"temporal-redirect": func(a *annotations, v string) error { return redirectTo(a, v, http.StatusFound) },
 	"backend-protocol": func(a *annotations, v string) error {
-		p := httpproxy.Protocol(strings.ToUpper(v))
-		if !slices.Contains([]httpproxy.Protocol{httpproxy.HTTP, httpproxy.HTTPS, httpproxy.GRPC, httpproxy.GRPCS}, p) {
+		p := routing.Protocol(strings.ToUpper(v))
+		if !slices.Contains([]routing.Protocol{routing.HTTP, routing.HTTPS, routing.GRPC, routing.GRPCS}, p) {
 			return fmt.Errorf("%q is none of HTTP, HTTPS, GRPC, GRPCS", v)
 		}
 		a.protocol = p
@@ -162,8 +162,8 @@ var readers = map[string]func(a *annotations, v string) error{
 }
 
 // defaultCORS is what nginx's enable-cors means by itself.
-func defaultCORS() *httpproxy.CORS {
-	return &httpproxy.CORS{
+func defaultCORS() *routing.CORS {
+	return &routing.CORS{
 		Origins: []string{"*"}, Methods: []string{"GET", "PUT", "POST", "DELETE", "PATCH", "OPTIONS"},
 		Headers: []string{
 			"DNT", "Keep-Alive", "User-Agent", "X-Requested-With", "If-Modified-Since", "Cache-Control", "Content-Type", "Range", "Authorization",
@@ -212,7 +212,7 @@ func redirectTo(a *annotations, to string, code int) error {
 		return fmt.Errorf("%q is no URL", to)
 	}
 	if a.redirect == nil {
-		a.redirect = &httpproxy.Redirect{}
+		a.redirect = &routing.Redirect{}
 	}
 	a.redirect.To = to
 	if code != 0 {

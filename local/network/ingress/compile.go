@@ -9,7 +9,7 @@ import (
 
 	networkingv1 "k8s.io/api/networking/v1"
 
-	"skiff.local/skiff/local/network/httpproxy"
+	"skiff.local/skiff/local/network/httpproxy/routing"
 	"skiff.local/skiff/local/network/relayproto"
 )
 
@@ -34,12 +34,12 @@ type Services interface {
 
 // compile turns Ingresses of our class into routes. It sorts its input by age, so that of two that want the same the
 // older has it.
-func compile(list []*networkingv1.Ingress, services Services) ([]*httpproxy.Route, *httpproxy.Route, []Finding) {
+func compile(list []*networkingv1.Ingress, services Services) ([]*routing.Route, *routing.Route, []Finding) {
 	list = slices.Clone(list)
 	slices.SortFunc(list, func(a, b *networkingv1.Ingress) int {
 		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 	})
-	c := compiler{services: services, taken: map[string]*httpproxy.Route{}}
+	c := compiler{services: services, taken: map[string]*routing.Route{}}
 	for i, ing := range list {
 		c.age = i
 		if a := annotationsOf(ing); !a.canary {
@@ -57,10 +57,10 @@ func compile(list []*networkingv1.Ingress, services Services) ([]*httpproxy.Rout
 type compiler struct {
 	services Services
 	age      int
-	routes   []*httpproxy.Route
-	fallback *httpproxy.Route
-	second   *httpproxy.Route            // the fallback, when there is no other
-	taken    map[string]*httpproxy.Route // by host, kind and path
+	routes   []*routing.Route
+	fallback *routing.Route
+	second   *routing.Route            // the fallback, when there is no other
+	taken    map[string]*routing.Route // by host, kind and path
 	findings []Finding
 }
 
@@ -103,7 +103,7 @@ func (c *compiler) defaultBackend(ing *networkingv1.Ingress, a annotations) {
 	for _, rule := range ing.Spec.Rules {
 		r := c.route(ing, a, ing.Spec.DefaultBackend)
 		// Text is the least specific kind: any rule for / comes before it.
-		r.Host, r.Kind, r.Path = strings.ToLower(rule.Host), httpproxy.PathText, "/"
+		r.Host, r.Kind, r.Path = strings.ToLower(rule.Host), routing.PathText, "/"
 		c.routes = append(c.routes, r)
 		c.second = cmp.Or(c.second, r)
 	}
@@ -114,18 +114,18 @@ func (c *compiler) path(ing *networkingv1.Ingress, a annotations, host string, p
 	r.Host, r.Path = host, cmp.Or(p.Path, "/")
 	switch kind := pathType(p); {
 	case kind == networkingv1.PathTypeExact:
-		r.Kind = httpproxy.PathExact
+		r.Kind = routing.PathExact
 	case a.regexps() && kind == networkingv1.PathTypeImplementationSpecific, a.useRegexp:
 		expression, err := regexp.Compile("(?i)^" + r.Path)
 		if err != nil {
 			c.find(ing, "InvalidPath", "path %q is no regular expression: %v", r.Path, err)
 			return
 		}
-		r.Kind, r.Regexp = httpproxy.PathRegexp, expression
+		r.Kind, r.Regexp = routing.PathRegexp, expression
 	case kind == networkingv1.PathTypePrefix:
-		r.Kind = httpproxy.PathElement
+		r.Kind = routing.PathElement
 	default:
-		r.Kind = httpproxy.PathText
+		r.Kind = routing.PathText
 	}
 	r.HTTPSRedirect = a.httpsRedirect(tls(host))
 	id := fmt.Sprintf("%s %d %s", host, r.Kind, r.Path)
@@ -139,8 +139,8 @@ func (c *compiler) path(ing *networkingv1.Ingress, a annotations, host string, p
 	c.routes = append(c.routes, r)
 }
 
-func (c *compiler) route(ing *networkingv1.Ingress, a annotations, b *networkingv1.IngressBackend) *httpproxy.Route {
-	r := &httpproxy.Route{
+func (c *compiler) route(ing *networkingv1.Ingress, a annotations, b *networkingv1.IngressBackend) *routing.Route {
+	r := &routing.Route{
 		Owner: ing.Namespace + "/" + ing.Name, Priority: c.age, Rewrite: a.rewrite, Redirect: a.redirect, RootTo: a.appRoot,
 		UpstreamHost: a.upstreamHost, StickyCookie: a.stickyCookie, CORS: a.cors,
 	}
@@ -156,7 +156,7 @@ func (c *compiler) route(ing *networkingv1.Ingress, a annotations, b *networking
 	return r
 }
 
-func (c *compiler) backend(ing *networkingv1.Ingress, b *networkingv1.IngressBackend, protocol httpproxy.Protocol) (*httpproxy.Backend, error) {
+func (c *compiler) backend(ing *networkingv1.Ingress, b *networkingv1.IngressBackend, protocol routing.Protocol) (*routing.Backend, error) {
 	if b.Service == nil {
 		return nil, fmt.Errorf("a backend that is a resource is not served, only Services are")
 	}
@@ -165,7 +165,7 @@ func (c *compiler) backend(ing *networkingv1.Ingress, b *networkingv1.IngressBac
 	if err != nil {
 		return nil, err
 	}
-	return &httpproxy.Backend{Service: key, Port: port, Protocol: protocol}, nil
+	return &routing.Backend{Service: key, Port: port, Protocol: protocol}, nil
 }
 
 // canary attaches an Ingress that is one to the routes it is a canary of.

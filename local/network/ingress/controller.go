@@ -27,6 +27,7 @@ import (
 
 	"skiff.local/skiff/local/authority"
 	"skiff.local/skiff/local/network/httpproxy"
+	"skiff.local/skiff/local/network/httpproxy/upstream"
 	"skiff.local/skiff/local/network/relayproto"
 )
 
@@ -40,7 +41,7 @@ type Config struct {
 	Backends func(key relayproto.Key, port uint16) []netip.AddrPort
 	// Pod is the name of the pod behind an endpoint, "" when there is none; nil when nobody knows.
 	Pod  func(service relayproto.Key, addr netip.Addr) string
-	Dial httpproxy.Dial
+	Dial upstream.Dial
 	// Bind are the addresses to listen on; Ports the ports, httpproxy.DefaultPorts when zero.
 	Bind  []netip.Addr
 	Ports httpproxy.Ports

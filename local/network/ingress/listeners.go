@@ -10,6 +10,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 
 	"skiff.local/skiff/local/network/httpproxy"
+	"skiff.local/skiff/local/network/httpproxy/routing"
 )
 
 // A Listener is a port that somebody else than Ingresses wants served, by the same proxy: on the addresses that all
@@ -20,7 +21,7 @@ type Listener struct {
 	Own    netip.Addr // zero for none
 	Alone  bool       // on its own address only
 	Secure bool
-	Routes []*httpproxy.Route
+	Routes []*routing.Route
 	// Host is what it is responsible for although no Route may have it, as a pattern; "" for all hosts.
 	Host string
 	// Stream, when Secure, gives connections to the backends of Routes, by their hosts, instead of reading HTTP; Terminate
@@ -72,8 +73,8 @@ func (c *Controller) Served(l Listener) Serving {
 type contents struct {
 	secure   bool
 	http     bool // somebody wants HTTP served
-	routes   []*httpproxy.Route
-	fallback *httpproxy.Route
+	routes   []*routing.Route
+	fallback *routing.Route
 	hosts    []string
 	certs    *httpproxy.Certificates
 	names    map[string]*httpproxy.Name
@@ -87,7 +88,7 @@ func (x *contents) offer() httpproxy.Offer {
 	if x.secure && !x.http {
 		x.name("", &httpproxy.Name{Stream: &httpproxy.Stream{}})
 	}
-	return httpproxy.Offer{Secure: x.secure, Table: httpproxy.BuildTable(x.routes, x.fallback, x.hosts...), Certificates: x.certs, Names: x.names}
+	return httpproxy.Offer{Secure: x.secure, Table: routing.BuildTable(x.routes, x.fallback, x.hosts...), Certificates: x.certs, Names: x.names}
 }
 
 // name keeps what is already there.
@@ -98,7 +99,7 @@ func (x *contents) name(host string, n *httpproxy.Name) {
 }
 
 // ingresses adds what all Ingresses have.
-func (x *contents) ingresses(routes []*httpproxy.Route, fallback *httpproxy.Route) {
+func (x *contents) ingresses(routes []*routing.Route, fallback *routing.Route) {
 	x.http, x.routes, x.fallback = true, slices.Clip(routes), fallback // two ports add to them
 	for _, r := range routes {
 		if r.Host != "" {
@@ -133,7 +134,7 @@ func (c *Controller) take() (list []Listener, opened []func()) {
 }
 
 // offers says what is to be served where.
-func (c *Controller) offers(ours []*networkingv1.Ingress, routes []*httpproxy.Route, fallback *httpproxy.Route, certs *httpproxy.Certificates, list []Listener) map[httpproxy.Place]httpproxy.Offer {
+func (c *Controller) offers(ours []*networkingv1.Ingress, routes []*routing.Route, fallback *routing.Route, certs *httpproxy.Certificates, list []Listener) map[httpproxy.Place]httpproxy.Offer {
 	at := map[httpproxy.Place]*contents{}
 	if len(ours) > 0 {
 		for port, secure := range map[uint16]bool{httpproxy.HTTPPort: false, httpproxy.HTTPSPort: true} {

@@ -11,7 +11,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"skiff.local/skiff/local/network/httpproxy"
+	"skiff.local/skiff/local/network/httpproxy/routing"
 	"skiff.local/skiff/local/network/relayproto"
 )
 
@@ -72,7 +72,7 @@ func TestRequestsFindTheirRoute(t *testing.T) {
 	if len(findings) > 0 {
 		t.Errorf("findings: %+v", findings)
 	}
-	table := httpproxy.BuildTable(routes, fallback)
+	table := routing.BuildTable(routes, fallback)
 	for _, c := range []struct{ url, want string }{
 		{"shop.test/", "front /"},
 		{"SHOP.test/x", "front /x"},
@@ -126,7 +126,7 @@ func TestWhatIsWrongIsSaidAndTheRestServed(t *testing.T) {
 			t.Errorf("nothing says %q in:\n%s", want, strings.Join(got, "\n"))
 		}
 	}
-	table := httpproxy.BuildTable(routes, nil)
+	table := routing.BuildTable(routes, nil)
 	if r := table.Find("b.test", get("/")); r == nil || r.Backend.Service.Name != "one" {
 		t.Errorf("the older one does not win: %+v", r)
 	}
@@ -140,7 +140,7 @@ func TestCanariesTakeTheirShare(t *testing.T) {
 		ing("web", 1, "web.test/ prefix stable"),
 		ing("canary", 0, "canary=true", "canary-by-header=X-Canary", "canary-by-cookie=try", "canary-weight=20", "web.test/ prefix next"),
 	}, anyService{})
-	r := httpproxy.BuildTable(routes, nil).Find("web.test", get("/"))
+	r := routing.BuildTable(routes, nil).Find("web.test", get("/"))
 	request := func(change func(*http.Request)) *http.Request {
 		req := httptest.NewRequest("GET", "/", nil)
 		change(req)

@@ -1,4 +1,4 @@
-package httpproxy
+package forward
 
 import (
 	"bytes"
@@ -8,13 +8,10 @@ import (
 	"net/http"
 	"net/netip"
 	"time"
-)
 
-// A Mirror is a backend that gets a copy of Weight of Total requests; what it answers is thrown away.
-type Mirror struct {
-	Backend       Backend
-	Weight, Total int
-}
+	"skiff.local/skiff/local/network/httpproxy/routing"
+	"skiff.local/skiff/local/network/httpproxy/upstream"
+)
 
 // Bounds on copies, chosen: a slow mirror must not hold up requests, nor many of them fill the memory.
 const (
@@ -24,16 +21,16 @@ const (
 )
 
 type mirrors struct {
-	pool *pool
+	pool *upstream.Pool
 	slot chan struct{}
 }
 
-func newMirrors(p *pool) *mirrors {
+func newMirrors(p *upstream.Pool) *mirrors {
 	return &mirrors{pool: p, slot: make(chan struct{}, mirrorsAtOnce)}
 }
 
 // send copies a request to mirrors. Requests with a body that is too long to be kept are not copied.
-func (m *mirrors) send(list []Mirror, req *http.Request) {
+func (m *mirrors) send(list []routing.Mirror, req *http.Request) {
 	var body []byte
 	if req.Body != nil && req.Body != http.NoBody {
 		if req.ContentLength < 0 || req.ContentLength > mirrorBody {
@@ -57,7 +54,7 @@ func (m *mirrors) send(list []Mirror, req *http.Request) {
 	}
 }
 
-func (m *mirrors) copy(mirror *Mirror, req *http.Request, body []byte) {
+func (m *mirrors) copy(mirror *routing.Mirror, req *http.Request, body []byte) {
 	select {
 	case m.slot <- struct{}{}:
 	default:
@@ -71,7 +68,7 @@ func (m *mirrors) copy(mirror *Mirror, req *http.Request, body []byte) {
 	}
 	go func() {
 		defer func() { cancel(); <-m.slot }()
-		if res, _, err := m.pool.roundTrip(out, &mirror.Backend, netip.AddrPort{}, 0); err == nil {
+		if res, _, err := m.pool.RoundTrip(out, &mirror.Backend, netip.AddrPort{}, 0); err == nil {
 			_, _ = io.Copy(io.Discard, res.Body)
 			res.Body.Close()
 		}

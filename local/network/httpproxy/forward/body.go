@@ -1,4 +1,4 @@
-package httpproxy
+package forward
 
 import (
 	"io"
@@ -13,12 +13,12 @@ import (
 const soon = 5 * time.Millisecond
 
 // pass passes on a body as it comes. What has no length, or is events, goes on at once.
-func (x *proxy) pass(w http.ResponseWriter, res *http.Response) error {
-	buf, to := x.buffers.Get(), x.passing.Get().(*passing)
+func (p *Proxy) pass(w http.ResponseWriter, res *http.Response) error {
+	buf, to := p.buffers.Get(), p.passing.Get().(*passing)
 	defer func() {
 		to.end()
-		x.buffers.Put(buf)
-		x.passing.Put(to)
+		p.buffers.Put(buf)
+		p.passing.Put(to)
 	}()
 	wait := soon
 	if res.ContentLength < 0 || strings.HasPrefix(res.Header.Get("Content-Type"), "text/event-stream") {

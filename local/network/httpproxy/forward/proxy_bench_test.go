@@ -1,11 +1,10 @@
-package httpproxy
+package forward
 
 import (
 	"bufio"
 	"context"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -15,6 +14,8 @@ import (
 	"testing"
 
 	"skiff.local/skiff/local/network/httpproxy/accesslog"
+	"skiff.local/skiff/local/network/httpproxy/routing"
+	"skiff.local/skiff/local/network/httpproxy/upstream"
 	"skiff.local/skiff/local/network/relayproto"
 )
 
@@ -50,19 +51,23 @@ func BenchmarkProxy(b *testing.B) {
 
 // inFrontOf is a proxy that has one route, for the host shop.test.
 func inFrontOf(t testing.TB, backend netip.AddrPort, log io.Writer) *httptest.Server {
-	s := NewServer(Config{
-		Backends: func(relayproto.Key, uint16) []netip.AddrPort { return []netip.AddrPort{backend} },
-		Dial: func(ctx context.Context, network string, addr netip.AddrPort) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, network, addr.String())
-		},
-		AccessLog: log, Logger: slog.New(slog.DiscardHandler), Changed: func() {},
-	})
-	d := &door{server: s, port: 80}
-	d.set(Offer{Table: BuildTable([]*Route{{Host: "shop.test", Kind: PathElement, Path: "/", Backend: &Backend{Port: 80, Protocol: HTTP}}}, nil)})
-	front := httptest.NewServer(d)
-	t.Cleanup(func() { front.Close(); s.Close() })
+	pool := upstream.New(func(ctx context.Context, network string, addr netip.AddrPort) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, addr.String())
+	}, func(relayproto.Key, uint16) []netip.AddrPort { return []netip.AddrPort{backend} })
+	p := New(pool, accesslog.New(log, nil))
+	table := routing.BuildTable([]*routing.Route{{
+		Host: "shop.test", Kind: routing.PathElement, Path: "/", Backend: &routing.Backend{Port: 80, Protocol: routing.HTTP},
+	}}, nil)
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { p.Serve(w, req, table, entrance{}) }))
+	t.Cleanup(func() { front.Close(); pool.Close() })
 	return front
 }
+
+// entrance is port 80.
+type entrance struct{}
+
+func (entrance) Port() int           { return 80 }
+func (entrance) Served(port int) int { return port }
 
 // answering is a server that answers every request without a body alike.
 func answering(b *testing.B) netip.AddrPort {

@@ -1,4 +1,4 @@
-package httpproxy
+package forward
 
 import (
 	"bufio"

@@ -1,4 +1,4 @@
-package httpproxy
+package forward
 
 import (
 	"context"
@@ -17,27 +17,27 @@ import (
 // forward sends a request to an endpoint and passes on what it answers, as httputil.ReverseProxy does, which serves upgrades
 // here. That copies every header twice and every request three times, which is a tenth of the CPU time of a request; what it
 // is careful about is kept.
-func (x *proxy) forward(ctx context.Context, w http.ResponseWriter, req *http.Request, d *routing) {
+func (p *Proxy) forward(ctx context.Context, w http.ResponseWriter, req *http.Request, x *exchange) {
 	early := &earlyHints{to: w}
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{Got1xxResponse: early.pass})
-	out, done := x.outgoing(ctx, req, d)
+	out, done := p.outgoing(ctx, req, x)
 	defer done()
-	res, err := x.send(out, d)
+	res, err := p.send(out, x)
 	early.end()
 	if err != nil {
-		x.failed(w, req, d, err)
+		x.failed(w, req, err)
 		return
 	}
 	defer res.Body.Close()
 	removeHopByHop(res.Header)
-	d.answered(res.Header)
+	x.ChangeAnswer(res.Header, x.in)
 	header := w.Header()
 	for name, values := range res.Header {
 		header[name] = values
 	}
 	announced := announceTrailers(header, res.Trailer)
 	w.WriteHeader(res.StatusCode)
-	if x.pass(w, res) != nil {
+	if p.pass(w, res) != nil {
 		panic(http.ErrAbortHandler) // the client must not take it for all of the body
 	}
 	passTrailers(w, res.Trailer, announced)
@@ -45,11 +45,11 @@ func (x *proxy) forward(ctx context.Context, w http.ResponseWriter, req *http.Re
 
 // outgoing makes the request that the endpoint sees of the one that came. The headers are the same map: nobody looks at
 // those that came any more, but for CORS.
-func (x *proxy) outgoing(ctx context.Context, req *http.Request, d *routing) (out *http.Request, done func()) {
+func (p *Proxy) outgoing(ctx context.Context, req *http.Request, x *exchange) (out *http.Request, done func()) {
 	out = req.WithContext(ctx)
 	url := *req.URL
 	out.URL, out.RequestURI, out.Close = &url, "", false
-	if d.route.CORS != nil {
+	if x.Route.CORS != nil {
 		out.Header = req.Header.Clone()
 	}
 	done = func() {}
@@ -65,7 +65,7 @@ func (x *proxy) outgoing(ctx context.Context, req *http.Request, d *routing) (ou
 		out.Header["Te"] = []string{"trailers"} // gRPC wants to see it
 	}
 	delete(out.Header, "Forwarded")
-	x.edit(out, req, d, req.Header["X-Forwarded-For"])
+	p.edit(x, out, req, req.Header["X-Forwarded-For"])
 	if _, ok := out.Header["User-Agent"]; !ok {
 		out.Header["User-Agent"] = []string{""} // none, instead of Go's
 	}

@@ -1,4 +1,4 @@
-package httpproxy
+package upstream
 
 import (
 	"crypto/tls"
@@ -6,22 +6,12 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"skiff.local/skiff/local/network/httpproxy/routing"
 )
 
-// BackendTLS says how endpoints prove who they are, and what they are shown.
-type BackendTLS struct {
-	// ID is different for what is different in content: connections of another ID are not used.
-	ID         string
-	ServerName string
-	Roots      *x509.CertPool // nil for the system's
-	// Names and URIs are subject alternative names of which a certificate must have one, instead of ServerName. A name may
-	// begin with "*.".
-	Names, URIs []string
-	// Certificate is shown to endpoints that ask for one; it may be nil.
-	Certificate *tls.Certificate
-}
-
-func (b *BackendTLS) config() *tls.Config {
+// configOf is what to speak TLS with to the endpoints of a backend; nil trusts any.
+func configOf(b *routing.BackendTLS) *tls.Config {
 	if b == nil {
 		// As nginx does by default: a certificate inside the cluster is nobody's to verify.
 		return &tls.Config{InsecureSkipVerify: true}
@@ -32,13 +22,13 @@ func (b *BackendTLS) config() *tls.Config {
 		c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return b.Certificate, nil }
 	}
 	if len(b.Names)+len(b.URIs) > 0 {
-		c.InsecureSkipVerify, c.VerifyConnection = true, b.verify
+		c.InsecureSkipVerify, c.VerifyConnection = true, func(state tls.ConnectionState) error { return verify(b, state) }
 	}
 	return c
 }
 
 // verify verifies a certificate by its alternative names.
-func (b *BackendTLS) verify(state tls.ConnectionState) error {
+func verify(b *routing.BackendTLS, state tls.ConnectionState) error {
 	leaf, between := state.PeerCertificates[0], x509.NewCertPool()
 	for _, c := range state.PeerCertificates[1:] {
 		between.AddCert(c)
