@@ -102,6 +102,10 @@ type EngineStatus struct {
 	Host  string `json:"host,omitempty"`
 	Ready bool   `json:"ready"`
 	Error string `json:"error,omitempty"`
+	// Rootless is an engine that runs without root.
+	Rootless bool `json:"rootless,omitempty"`
+	// Unlimited are the resources whose limits it does not enforce.
+	Unlimited []string `json:"unlimited,omitempty"`
 }
 
 // NetworkStatus describes the pod network.

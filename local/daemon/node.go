@@ -10,6 +10,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes/scheme"
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
@@ -147,6 +148,11 @@ func (u usage) PodUsage(ctx context.Context, pods []*corev1.Pod) (map[types.UID]
 		}
 		if len(pod.Containers) > 0 {
 			used[types.UID(p.PodRef.UID)] = pod
+		}
+	}
+	if len(used) == 0 && len(pods) > 0 {
+		if info, err := u.d.engine.Info(ctx); err == nil && !info.HasCgroups() {
+			return nil, apierrors.NewServiceUnavailable("the Docker Engine runs without cgroups, so nobody counts what containers use")
 		}
 	}
 	return used, nil

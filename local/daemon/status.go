@@ -88,6 +88,7 @@ func (d *daemon) engineStatus(ctx context.Context, s *client.Status, add func(..
 		return
 	}
 	s.Versions.Engine = info.ServerVersion
+	s.Engine.Rootless, s.Engine.Unlimited = info.Rootless, info.Unlimited()
 }
 
 func (d *daemon) networkStatus(s *client.Status, add func(...client.Problem)) network.Status {

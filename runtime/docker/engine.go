@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -32,6 +33,7 @@ type Engine struct {
 	source   string
 	tls      bool
 	features Features
+	counts   atomic.Pointer[bool] // see countsUsage
 }
 
 // Options says where the engine is. The zero value asks the environment as docker itself would.
@@ -45,7 +47,7 @@ type Options struct {
 
 // Connect finds the engine, checks that it answers, and agrees on an API version. The order is docker's: Options.Host,
 // DOCKER_HOST, DOCKER_CONTEXT, the current context of docker's configuration, the platform's default socket; and beyond
-// docker, when that socket does not exist, the well-known sockets of Docker Desktop, rootless engines, Colima and others.
+// docker, when that socket does not exist or refuses this user, the well-known sockets of Docker Desktop, rootless engines, Colima and others.
 // Errors are ErrNoEngine, ErrPermission, ErrTooOld or ErrConfig, each with a hint.
 func Connect(ctx context.Context, opts Options) (*Engine, error) {
 	ep, err := resolveEndpoint(opts)

@@ -13,10 +13,10 @@ import (
 // The engine's API can't signal an exec: closing its connection leaves it running, and the pid that inspect gives is one
 // of the engine's host, where we have no process. So the signal is sent from inside: a short-lived helper container joins
 // the container's pid namespace, finds every process that carries the exec's marker in its environment, and kills them
-// and their descendants. A program that wiped its environment escapes that; if the engine still reports the exec
+// and their descendants; a second time if the engine had only just begun to start the command. A program that wiped its environment escapes that; if the engine still reports the exec
 // as running afterwards, a second helper in the engine host's pid namespace kills the pid that inspect gave, if that is
-// still a process of the container: an engine that missed an end goes on naming a pid that may be anybody's by now. Kill
-// returns nil only when the engine confirms the end.
+// still a process of the container: an engine that missed an end goes on naming a pid that may be anybody's by now. A rootless
+// engine has no such helper. Kill returns nil only when the engine confirms the end.
 func (s *session) Kill(ctx context.Context) error {
 	if s.killImage == "" {
 		return &Error{Op: "kill exec", Object: s.id, Kind: ErrUnsupported, Text: "it was not started as killable"}
@@ -34,16 +34,19 @@ func (e *Engine) killExec(ctx context.Context, execID, containerID, marker, imag
 		return err
 	}
 	inside := helperSpec(image, target, ContainerMode(target.ID), "kill", "--marker", marker)
-	helperErr := e.runHelper(ctx, inside)
-	state, err := e.settledExec(ctx, execID)
-	if errors.Is(err, ErrNotFound) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if !state.Running {
-		return nil
+	var helperErr error
+	var state ExecState
+	for range 2 {
+		helperErr = e.runHelper(ctx, inside)
+		if state, err = e.settledExec(ctx, execID); errors.Is(err, ErrNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if !state.Running {
+			return nil
+		}
 	}
 	outside := helperSpec(image, target, "host", "kill", "--pid", strconv.Itoa(state.Pid), "--container", target.ID)
 	helperErr = errors.Join(helperErr, e.runHelper(ctx, outside))

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -33,7 +34,7 @@ func (e endpoint) advice() string {
 	return "check the address, which comes from " + e.source
 }
 
-// resolveEndpoint decides which engine to use, without connecting to any.
+// resolveEndpoint decides which engine to use. It asks none of them anything.
 func resolveEndpoint(opts Options) (endpoint, error) {
 	env := opts.Env
 	if env == nil {
@@ -175,20 +176,42 @@ func configError(verb, path string, err error) error {
 	}
 }
 
-// defaultEndpoint is the platform's default socket, or the first well-known one that exists when that one doesn't. A
-// socket that merely exists wins, answering or not: guessing on would hide a stopped engine behind another one.
+// defaultEndpoint is the platform's default socket, or the first well-known one that this user may open when that one doesn't
+// exist or is not for this user: somebody with a rootless engine often has a machine's own beside it.
 func defaultEndpoint(env func(string) string, home string) endpoint {
 	def := endpoint{host: client.DefaultDockerHost, source: "the default socket"}
 	path, isUnix := strings.CutPrefix(def.host, "unix://")
-	if !isUnix || exists(path) {
+	if !isUnix {
 		return def
 	}
-	for _, candidate := range wellKnownSockets(runtime.GOOS, env, home) {
-		if exists(candidate.path) {
-			return endpoint{host: "unix://" + candidate.path, source: candidate.owner}
+	return chooseSocket(knownSocket{path, def.source}, wellKnownSockets(runtime.GOOS, env, home), openSocket)
+}
+
+// chooseSocket takes a socket that this user may open, answering or not: guessing on would hide a stopped engine behind
+// another one. open fails with fs.ErrNotExist or fs.ErrPermission for those that are passed by.
+func chooseSocket(def knownSocket, others []knownSocket, open func(path string) error) endpoint {
+	passed := func(err error) bool { return errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) }
+	chosen, err := def, open(def.path)
+	if passed(err) {
+		for _, other := range others {
+			if passed(open(other.path)) {
+				continue
+			}
+			if chosen = other; errors.Is(err, fs.ErrPermission) {
+				chosen.owner += ", since you may not use " + def.path
+			}
+			break
 		}
 	}
-	return def
+	return endpoint{host: "unix://" + chosen.path, source: chosen.owner}
+}
+
+func openSocket(path string) error {
+	conn, err := net.Dial("unix", path)
+	if err == nil {
+		_ = conn.Close()
+	}
+	return err
 }
 
 type knownSocket struct{ path, owner string }

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -106,6 +107,38 @@ func TestWellKnownSocketsAreAskedInOrder(t *testing.T) {
 	}
 	if slices.Index(darwin, "/c/default/docker.sock") < 0 || slices.Index(darwin, "/home/me/.colima/default/docker.sock") < 0 {
 		t.Errorf("Colima is missing: %v", darwin)
+	}
+}
+
+func TestASocketThatThisUserMayNotUseIsPassedBy(t *testing.T) {
+	def := knownSocket{"/var/run/docker.sock", "default"}
+	others := []knownSocket{{"/run/user/1/docker.sock", "rootless"}, {"/home/me/desktop.sock", "desktop"}}
+	refused := errors.New("connection refused")
+	for name, c := range map[string]struct {
+		states map[string]error
+		want   endpoint
+	}{
+		"the default one answers":      {map[string]error{}, endpoint{host: "unix:///var/run/docker.sock", source: "default"}},
+		"a stopped engine is not left": {map[string]error{def.path: refused}, endpoint{host: "unix:///var/run/docker.sock", source: "default"}},
+		"it does not exist":            {map[string]error{def.path: fs.ErrNotExist}, endpoint{host: "unix:///run/user/1/docker.sock", source: "rootless"}},
+		"it is for others": {
+			map[string]error{def.path: fs.ErrPermission},
+			endpoint{host: "unix:///run/user/1/docker.sock", source: "rootless, since you may not use /var/run/docker.sock"},
+		},
+		"so is the next": {
+			map[string]error{def.path: fs.ErrNotExist, others[0].path: fs.ErrPermission},
+			endpoint{host: "unix:///home/me/desktop.sock", source: "desktop"},
+		},
+		"there is no other": {
+			map[string]error{def.path: fs.ErrPermission, others[0].path: fs.ErrNotExist, others[1].path: fs.ErrNotExist},
+			endpoint{host: "unix:///var/run/docker.sock", source: "default"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := chooseSocket(def, others, func(path string) error { return c.states[path] }); got != c.want {
+				t.Errorf("got %+v, want %+v", got, c.want)
+			}
+		})
 	}
 }
 

@@ -29,7 +29,7 @@ func (e *Engine) Info(ctx context.Context) (*EngineInfo, error) {
 		OperatingSystem: info.OperatingSystem, Architecture: goArchitecture(info.Architecture), KernelVersion: info.KernelVersion,
 		CPUs: info.NCPU, Memory: info.MemTotal, RootDir: info.DockerRootDir, StorageDriver: info.Driver,
 		LoggingDriver: info.LoggingDriver, CgroupDriver: info.CgroupDriver, DefaultRuntime: info.DefaultRuntime,
-		SwapLimit: info.SwapLimit, PidsLimit: info.PidsLimit, CPUQuota: info.CPUCfsQuota,
+		SwapLimit: info.SwapLimit, PidsLimit: info.PidsLimit, CPUQuota: info.CPUCfsQuota, CPUShares: info.CPUShares, MemoryLimit: info.MemoryLimit,
 		LiveRestore: info.LiveRestoreEnabled, Warnings: info.Warnings, Runtimes: sortedKeys(info.Runtimes),
 	}
 	out.Time, _ = time.Parse(time.RFC3339Nano, info.SystemTime)
@@ -71,9 +71,18 @@ func goArchitecture(machine string) string {
 	return machine
 }
 
-// Stats takes one sample of a running container's usage. It does not wait for a second one, as `docker stats` does.
+// Stats takes one sample of a running container's usage. It does not wait for a second one, as `docker stats` does. An engine
+// without cgroups is ErrUnsupported: it answers with the usage of the whole machine.
 func (e *Engine) Stats(ctx context.Context, id string) (*Stats, error) {
 	const op = "read the usage of container"
+	if counts, err := e.countsUsage(ctx); err != nil {
+		return nil, err
+	} else if !counts {
+		return nil, &Error{
+			Op: op, Object: id, Kind: ErrUnsupported, Text: "the Docker Engine runs without cgroups, so nobody counts what a container uses",
+			Advice: "a rootless engine has cgroups on a machine with cgroup v2 and systemd",
+		}
+	}
 	resp, err := e.cli.ContainerStatsOneShot(ctx, id)
 	if err != nil {
 		return nil, e.convert(err, op, id)
@@ -84,6 +93,20 @@ func (e *Engine) Stats(ctx context.Context, id string) (*Stats, error) {
 		return nil, e.convert(err, op, id)
 	}
 	return statsFrom(&raw), nil
+}
+
+// countsUsage reports whether containers have cgroups; it asks the engine until that was answered once.
+func (e *Engine) countsUsage(ctx context.Context) (bool, error) {
+	if known := e.counts.Load(); known != nil {
+		return *known, nil
+	}
+	info, err := e.Info(ctx)
+	if err != nil {
+		return false, err
+	}
+	has := info.HasCgroups()
+	e.counts.Store(&has)
+	return has, nil
 }
 
 func statsFrom(raw *container.StatsResponse) *Stats {

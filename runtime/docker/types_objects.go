@@ -138,7 +138,7 @@ type EngineInfo struct {
 	RootDir         string
 	StorageDriver   string
 	LoggingDriver   string
-	CgroupDriver    string // "cgroupfs" or "systemd"
+	CgroupDriver    string // "cgroupfs", "systemd", or "none" of a rootless engine without cgroups
 	CgroupVersion   int
 	DefaultRuntime  string
 	Runtimes        []string
@@ -146,6 +146,8 @@ type EngineInfo struct {
 	SwapLimit       bool // memory+swap limits work
 	PidsLimit       bool
 	CPUQuota        bool
+	CPUShares       bool
+	MemoryLimit     bool
 	Seccomp         bool
 	AppArmor        bool
 	SELinux         bool
@@ -153,6 +155,23 @@ type EngineInfo struct {
 	UserNSRemap     bool
 	LiveRestore     bool
 	Warnings        []string
+}
+
+// HasCgroups reports whether containers have cgroups of their own. Without, nothing limits them and nobody counts what they use.
+func (i *EngineInfo) HasCgroups() bool { return i.CgroupDriver != "none" }
+
+// Unlimited are the resources that the engine can't keep a container from using, in words.
+func (i *EngineInfo) Unlimited() (names []string) {
+	if !i.CPUQuota {
+		names = append(names, "CPU")
+	}
+	if !i.MemoryLimit {
+		names = append(names, "memory")
+	}
+	if !i.PidsLimit {
+		names = append(names, "processes")
+	}
+	return names
 }
 
 // Features says what the engine at the other end can express.

@@ -94,6 +94,9 @@ func testDNS(t *testing.T, c *cluster) {
 }
 
 func testHostNamespaces(t *testing.T, c *cluster) {
+	if c.info().Rootless {
+		t.Skip("a rootless engine has no host's processes and network to show")
+	}
 	c.pod("hostns", func(p *v1.Pod) {
 		p.Spec.HostNetwork, p.Spec.HostPID, p.Spec.HostIPC = true, true, true
 		p.Spec.DNSPolicy = v1.DNSClusterFirstWithHostNet

@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
+	"path"
 	"strings"
 	"sync"
 	"testing"
@@ -255,7 +256,13 @@ func importBusybox(engine *docker.Engine, ref string, files map[string][]byte, s
 	if err != nil {
 		return fmt.Errorf("the tests' image is made of a static busybox (package busybox-static): %w", err)
 	}
+	made := map[string]bool{".": true}
 	put := func(h tar.Header, data []byte) {
+		// A folder that the archive does not name is for root alone where the engine is rootless.
+		if dir := path.Dir(h.Name); !made[dir] {
+			made[dir] = true
+			_ = w.WriteHeader(&tar.Header{Name: dir + "/", Typeflag: tar.TypeDir, Mode: 0o755})
+		}
 		h.Size = int64(len(data))
 		_ = w.WriteHeader(&h)
 		_, _ = w.Write(data)
@@ -274,6 +281,32 @@ func importBusybox(engine *docker.Engine, ref string, files map[string][]byte, s
 	}
 	_, err = engine.ImportImage(context.Background(), &b, docker.ImportOptions{Ref: ref, Changes: append([]string{"ENV PATH=/bin"}, settings...)})
 	return err
+}
+
+// info describes the engine.
+func (c *cluster) info() *docker.EngineInfo {
+	c.t.Helper()
+	info, err := c.engine.Info(context.Background())
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return info
+}
+
+// needsCgroups skips the test on an engine that has none: a rootless one where systemd does not delegate them.
+func (c *cluster) needsCgroups() {
+	c.t.Helper()
+	if !c.info().HasCgroups() {
+		c.t.Skip("the engine runs without cgroups")
+	}
+}
+
+// needsRoute skips the test where pods' addresses can't be dialled: the daemon has its relay for that, the agent alone nothing.
+func (c *cluster) needsRoute() {
+	c.t.Helper()
+	if c.info().Rootless {
+		c.t.Skip("a rootless engine's pods can't be dialled from here")
+	}
 }
 
 func (c *cluster) pod(name string, change func(*v1.Pod)) *v1.Pod {

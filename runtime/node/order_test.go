@@ -116,6 +116,7 @@ func testEphemeral(t *testing.T, c *cluster) {
 
 // testPostStartKinds: hooks that ask a server, that sleep, and that have no handler that a kubelet knows.
 func testPostStartKinds(t *testing.T, c *cluster) {
+	c.needsRoute()
 	always := v1.ContainerRestartPolicyAlways
 	post := func(h v1.LifecycleHandler) *v1.Lifecycle { return &v1.Lifecycle{PostStart: &h} }
 	get := func(path string) v1.LifecycleHandler {

@@ -80,6 +80,7 @@ func TestProbeKinds(t *testing.T) {
 
 	for name, test := range map[string]func(*cluster){
 		"https": func(c *cluster) {
+			c.needsRoute()
 			c.until("https", "ready", patience, ready)
 			c.exec("https", "main", "touch", "/tmp/slow")
 			c.until("https", "unready", patience, func(p *v1.Pod) bool { return !ready(p) })
@@ -93,6 +94,7 @@ func TestProbeKinds(t *testing.T) {
 			}
 		},
 		"grpc": func(c *cluster) {
+			c.needsRoute()
 			p := c.until("grpc", "running", patience, func(p *v1.Pod) bool { return p != nil && status(p, "main").State.Running != nil })
 			if s := status(p, "main"); s.Ready || s.Started == nil || *s.Started {
 				c.t.Errorf("started although the startup probe fails: %+v", s)
@@ -107,6 +109,7 @@ func TestProbeKinds(t *testing.T) {
 			}
 		},
 		"startup": func(c *cluster) {
+			c.needsRoute()
 			c.until("startup", "restarted", patience, func(p *v1.Pod) bool { return status(p, "main").RestartCount > 0 })
 			if events := c.eventsOf("startup"); !strings.Contains(events, "Killing: Container main failed startup probe, will be restarted") {
 				c.t.Error(events)

@@ -29,6 +29,7 @@ func testLiveness(t *testing.T, c *cluster) {
 }
 
 func testReadiness(t *testing.T, c *cluster) {
+	c.needsRoute()
 	c.pod("rdy", func(p *v1.Pod) {
 		script(p, "mkdir /tmp/w; touch /tmp/w/healthz; httpd -p 8080 -h /tmp/w; "+forever)
 		main(p).Ports = []v1.ContainerPort{{Name: "web", ContainerPort: 8080}}

@@ -13,6 +13,7 @@ import (
 )
 
 func testOOM(t *testing.T, c *cluster) {
+	c.needsCgroups()
 	c.pod("oom", func(p *v1.Pod) {
 		p.Spec.RestartPolicy = v1.RestartPolicyNever
 		main(p).Resources.Limits = v1.ResourceList{v1.ResourceMemory: resource.MustParse("16Mi")}
@@ -25,6 +26,7 @@ func testOOM(t *testing.T, c *cluster) {
 }
 
 func testGuaranteed(t *testing.T, c *cluster) {
+	c.needsCgroups()
 	c.pod("qos", func(p *v1.Pod) {
 		list := v1.ResourceList{v1.ResourceCPU: resource.MustParse("500m"), v1.ResourceMemory: resource.MustParse("64Mi")}
 		main(p).Resources = v1.ResourceRequirements{Requests: list, Limits: list}
@@ -43,6 +45,7 @@ func testGuaranteed(t *testing.T, c *cluster) {
 }
 
 func testResize(t *testing.T, c *cluster) {
+	c.needsCgroups()
 	limit := func(cpu, memory string) v1.ResourceRequirements {
 		return v1.ResourceRequirements{Limits: v1.ResourceList{v1.ResourceCPU: resource.MustParse(cpu), v1.ResourceMemory: resource.MustParse(memory)}}
 	}

@@ -137,6 +137,9 @@ func TestShutdown(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			c := c.in(t)
+			if test.name == "http-hook" {
+				c.needsRoute()
+			}
 			p := c.until(test.name, "ready", patience, ready)
 			for _, list := range [][]v1.Container{p.Spec.InitContainers, p.Spec.Containers} {
 				for i := range list {

@@ -129,6 +129,7 @@ func TestStreams(t *testing.T) {
 		}
 	})
 	t.Run("port-forward", func(t *testing.T) {
+		c.in(t).needsRoute()
 		u := *base
 		u.Path = "/portForward/default/s"
 		transport, upgrader, err := spdy.RoundTripperFor(&rest.Config{Host: server.URL})

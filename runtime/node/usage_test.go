@@ -40,6 +40,7 @@ func testScores(t *testing.T, c *cluster) {
 
 // testPodResources: the engine has no cgroup for a pod, so its limits bound each container that has none of its own.
 func testPodResources(t *testing.T, c *cluster) {
+	c.needsCgroups()
 	own := v1.ResourceList{v1.ResourceMemory: resource.MustParse("32Mi")}
 	c.pod("podlevel", func(p *v1.Pod) {
 		p.Spec.Resources = &v1.ResourceRequirements{Limits: v1.ResourceList{v1.ResourceCPU: resource.MustParse("500m"), v1.ResourceMemory: resource.MustParse("96Mi")}}
@@ -58,6 +59,7 @@ func testPodResources(t *testing.T, c *cluster) {
 
 // testWorkingSet: what `kubectl top` shows is what the pod can't give back, without the page cache of files it has read.
 func testWorkingSet(t *testing.T, c *cluster) {
+	c.needsCgroups()
 	const held, cached = 30 << 20, 100 << 20
 	c.pod("eater", func(p *v1.Pod) {
 		script(p, "head -c "+strconv.Itoa(held)+" /dev/zero > /dev/shm/held; head -c "+strconv.Itoa(cached)+" /dev/zero > /file; cat /file > /dev/null; touch /tmp/done; "+forever)

@@ -100,6 +100,7 @@ func (w *Worker) createContainer(op plan.Op) job {
 				}
 			}
 			w.containerEvent(c.Name, v1.EventTypeNormal, "Created", "Container created")
+			w.unenforcedEvent(c)
 		}, nil
 	}
 }

@@ -3,6 +3,7 @@ package pod
 import (
 	"fmt"
 	"strconv"
+	"strings"
 
 	v1 "k8s.io/api/core/v1"
 
@@ -17,6 +18,27 @@ func (w *Worker) event(kind, reason, text string) {
 // containerEvent records an event on one of the pod's containers.
 func (w *Worker) containerEvent(name, kind, reason, text string) {
 	w.cfg.Recorder.Event(reference(w.pod, fieldPath(w.pod, name)), kind, reason, text)
+}
+
+// unenforcedEvent tells which limits of a container the engine ignores.
+func (w *Worker) unenforcedEvent(c *v1.Container) {
+	names := w.cfg.Spec.Unenforced(w.pod, c)
+	if len(names) == 0 {
+		return
+	}
+	why := "it runs without the cgroup controllers for that"
+	if w.cfg.Spec.Engine.Rootless {
+		why = "a rootless engine needs cgroup v2 and systemd for that, and the delegation of these controllers"
+	}
+	w.containerEvent(c.Name, v1.EventTypeWarning, "LimitsNotEnforced", fmt.Sprintf("The Docker Engine does not enforce the limits of %s on container %s: %s", joinNames(names), c.Name, why))
+}
+
+func joinNames(names []v1.ResourceName) string {
+	words := make([]string, len(names))
+	for i, n := range names {
+		words[i] = string(n)
+	}
+	return strings.Join(words, " and ")
 }
 
 func reference(pod *v1.Pod, path string) *v1.ObjectReference {

@@ -123,8 +123,12 @@ func (w *Worker) makeVolumes(ctx context.Context, volumes []volume.Volume) (map[
 }
 
 func (w *Worker) startSandbox(op plan.Op) job {
+	unseen := w.pod.Spec.HostPID && w.cfg.Spec.Engine.Rootless
 	return func(ctx context.Context) (func(), error) {
 		if err := w.start(ctx, op.ID, false); err != nil {
+			if unseen {
+				err = fmt.Errorf("hostPID, which a rootless Docker Engine may be unable to give (leave it out, or use an engine with root): %w", err)
+			}
 			return w.startSandboxFailed(op.ID, err), err
 		}
 		s, err := w.look(ctx, op.ID)

@@ -51,7 +51,7 @@ func NewFake() *Fake {
 		info: docker.EngineInfo{
 			ID: "FAKE", Name: "fake", ServerVersion: "20.10.24", OSType: "linux", OperatingSystem: "Fake Linux",
 			Architecture: "amd64", KernelVersion: "6.1.0", CPUs: 4, Memory: 8 << 30, RootDir: "/var/lib/docker",
-			StorageDriver: "overlay2", LoggingDriver: "json-file", CgroupDriver: "systemd", CgroupVersion: 2,
+			StorageDriver: "overlay2", LoggingDriver: "json-file", CgroupDriver: "systemd", CgroupVersion: 2, CPUShares: true, MemoryLimit: true,
 			DefaultRuntime: "runc", Runtimes: []string{"runc"}, SwapLimit: true, PidsLimit: true, CPUQuota: true, Seccomp: true,
 		},
 	}

@@ -123,11 +123,13 @@ func (s *Sampler) pod(ctx context.Context, p *Pod) statsapi.PodStats {
 	}
 	wait.Wait()
 	now := metav1.Now()
-	out.CPU = &statsapi.CPUStats{Time: now, UsageCoreNanoSeconds: &cpu, UsageNanoCores: &cores}
-	out.Memory = &statsapi.MemoryStats{
-		Time: now, UsageBytes: &usage, WorkingSetBytes: &working, RSSBytes: &rss, PageFaults: &faults, MajorPageFaults: &major,
+	if len(out.Containers) > 0 {
+		out.CPU = &statsapi.CPUStats{Time: now, UsageCoreNanoSeconds: &cpu, UsageNanoCores: &cores}
+		out.Memory = &statsapi.MemoryStats{
+			Time: now, UsageBytes: &usage, WorkingSetBytes: &working, RSSBytes: &rss, PageFaults: &faults, MajorPageFaults: &major,
+		}
+		out.ProcessStats = &statsapi.ProcessStats{ProcessCount: &processes}
 	}
-	out.ProcessStats = &statsapi.ProcessStats{ProcessCount: &processes}
 	for name, bytes := range p.Volumes {
 		used := uint64(max(bytes, 0))
 		out.VolumeStats = append(out.VolumeStats, statsapi.VolumeStats{Name: name, FsStats: statsapi.FsStats{Time: now, UsedBytes: &used}})

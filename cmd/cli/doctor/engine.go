@@ -47,11 +47,15 @@ func checkFeatures(_ context.Context, p *patient) []Finding {
 	if p.info.CgroupVersion == 1 {
 		found = append(found, Finding{Level: Notice, Message: "the engine's host uses cgroup v1: it works, and Kubernetes itself has ended support for it", Cure: "boot with systemd.unified_cgroup_hierarchy=1 when you can"})
 	}
-	if !p.info.CPUQuota {
-		found = append(found, Finding{Level: Notice, Message: "the engine can't limit CPU: CPU limits in manifests have no effect"})
+	if without := p.info.Unlimited(); len(without) > 0 {
+		f := Finding{Level: Notice, Message: "the engine can't limit " + strings.Join(without, ", ") + ": such limits in manifests have no effect"}
+		if p.info.Rootless {
+			f.Cure = "a rootless engine can with cgroup v2 and systemd, which has to delegate cpu, memory and pids: https://docs.docker.com/engine/security/rootless/tips/"
+		}
+		found = append(found, f)
 	}
-	if !p.info.PidsLimit {
-		found = append(found, Finding{Level: Notice, Message: "the engine can't limit processes"})
+	if !p.info.HasCgroups() {
+		found = append(found, Finding{Level: Notice, Message: "the engine has no cgroups: `skiff top` and autoscalers learn nothing, and a node short of memory evicts by request alone"})
 	}
 	if !p.info.Seccomp {
 		found = append(found, Finding{Level: Notice, Message: "the engine has no seccomp: containers run unconfined"})

@@ -84,6 +84,12 @@ func engine(s client.Status) string {
 	if s.Engine.Host != "" {
 		text += " at " + s.Engine.Host
 	}
+	if s.Engine.Rootless {
+		text += ", rootless"
+	}
+	if len(s.Engine.Unlimited) > 0 {
+		text += ", limits not enforced: " + strings.Join(s.Engine.Unlimited, ", ")
+	}
 	return text
 }
 

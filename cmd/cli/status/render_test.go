@@ -31,6 +31,7 @@ func TestTheScreen(t *testing.T) {
 	unwell.Problems = []client.Problem{{Object: "pod default/web-1", Reason: "ErrImagePull", Message: "no such image nope:1", Hint: "docker build -t nope:1 ."}}
 
 	many := unwell
+	many.Engine.Rootless, many.Engine.Unlimited = true, []string{"CPU", "memory"}
 	many.Network.HTTP, many.Network.HTTPS = 8080, 8443
 	many.Pods = client.PodCounts{Total: 6}
 	pull := `container c: Back-off pulling image "nope:1": ErrImagePull: Failed to pull image "nope:1": no such host`
@@ -65,7 +66,7 @@ Start it with: skiff -p blue start
 
 ✓ daemon   pid 7, up 1m30s, 98 MB, skiff 0.1.0
 ✓ API      https://127.0.0.1:7443, Kubernetes v1.36.3
-✓ engine   Docker 20.10.24 (API 1.41) at unix:///var/run/docker.sock
+✓ engine   Docker 20.10.24 (API 1.41) at unix:///var/run/docker.sock, rootless, limits not enforced: CPU, memory
 ✓ network  10.244.0.0/16, relay running, DNS answers, Ingresses on ports 8080 and 8443
 ✓ store    120 objects, 1.5 MB
 ✗ pods     0 of 6 ready

@@ -1,6 +1,8 @@
 package spec
 
 import (
+	"slices"
+
 	v1 "k8s.io/api/core/v1"
 	podutil "k8s.io/kubernetes/pkg/api/v1/pod"
 	"k8s.io/kubernetes/pkg/apis/core/v1/helper/qos"
@@ -20,7 +22,8 @@ const (
 	bestEffortOOM = 1000
 )
 
-// Resources are the cgroup settings of a container.
+// Resources are the cgroup settings of a container. What the engine can't limit is left out, as it would leave it out itself:
+// else a running container would seem to need a resize for good. Unenforced says what that is.
 func (c *Config) Resources(pod *v1.Pod, container *v1.Container) docker.Resources {
 	requests, limits := container.Resources.Requests, container.Resources.Limits
 	out := docker.Resources{CgroupParent: c.cgroupParent(pod)}
@@ -40,15 +43,33 @@ func (c *Config) Resources(pod *v1.Pod, container *v1.Container) docker.Resource
 			memory = pod.Spec.Resources.Limits.Memory().Value()
 		}
 	}
-	if limit > 0 {
+	if !c.Engine.CPUShares {
+		out.CPUShares = 0
+	}
+	if limit > 0 && c.Engine.CPUQuota {
 		out.CPUPeriod = quotaPeriod
 		out.CPUQuota = max(limit*quotaPeriod/milliPerCPU, minQuota)
 	}
-	if memory > 0 {
+	if memory > 0 && c.Engine.MemoryLimit {
 		out.Memory = memory
 		out.MemorySwap = memory // pods don't swap
 	}
 	return out
+}
+
+// Unenforced are the resources of a container that have a limit, its own or the pod's, which the engine can't enforce.
+func (c *Config) Unenforced(pod *v1.Pod, container *v1.Container) (names []v1.ResourceName) {
+	for name, can := range map[v1.ResourceName]bool{v1.ResourceCPU: c.Engine.CPUQuota, v1.ResourceMemory: c.Engine.MemoryLimit} {
+		_, limited := container.Resources.Limits[name]
+		if pod.Spec.Resources != nil && !limited {
+			_, limited = pod.Spec.Resources.Limits[name]
+		}
+		if limited && !can {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // cgroupParent would group containers by QoS class. The engine's default parent is used: with the systemd driver a slice

@@ -31,9 +31,10 @@ func (c *Config) Sandbox(pod *v1.Pod, attempt int, mounts []docker.Mount) docker
 	if pod.Spec.HostNetwork {
 		out.Network, out.UTS = "host", "host"
 	} else {
-		out.Hostname, out.Domainname = host, domain
+		// The domain is in /etc/hosts alone, as with kubelet: the engine would also set the kernel's, which a rootless one may not.
+		out.Hostname = host
 		if domain != "" && pod.Spec.SetHostnameAsFQDN != nil && *pod.Spec.SetHostnameAsFQDN {
-			out.Hostname, out.Domainname = host+"."+domain, ""
+			out.Hostname = host + "." + domain
 		}
 		// For the helper that enforces NetworkPolicies in the pod's namespace; the pod's own containers don't get it.
 		out.CapAdd = []string{"NET_ADMIN"}

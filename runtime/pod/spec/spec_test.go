@@ -19,7 +19,7 @@ import (
 func config() *Config {
 	return &Config{
 		Profile: "p", Network: "skiff-p", NodeImage: "node", ClusterDNS: netip.MustParseAddr("10.244.128.10"), ClusterDomain: "cluster.local",
-		Engine: docker.EngineInfo{Memory: 8 << 30, AppArmor: true},
+		Engine: docker.EngineInfo{Memory: 8 << 30, AppArmor: true, CPUShares: true, CPUQuota: true, MemoryLimit: true},
 	}
 }
 
@@ -188,6 +188,38 @@ func TestResourcesAndOOMScore(t *testing.T) {
 			}
 			if got := config().OOMScore(p, &p.Spec.Containers[0]); got != test.score {
 				t.Errorf("OOM score %d, want %d", got, test.score)
+			}
+		})
+	}
+}
+
+func TestWhatTheEngineCannotLimitIsLeftOut(t *testing.T) {
+	p := pod(func(p *v1.Pod) {
+		p.Spec.Containers[0].Resources.Limits = v1.ResourceList{v1.ResourceMemory: resource.MustParse("1Gi")}
+		p.Spec.Resources = &v1.ResourceRequirements{Limits: v1.ResourceList{v1.ResourceCPU: resource.MustParse("1")}}
+	})
+	bare := pod(nil)
+	for name, test := range map[string]struct {
+		engine docker.EngineInfo
+		want   docker.Resources
+		misses []v1.ResourceName
+	}{
+		"no cgroups":                   {docker.EngineInfo{}, docker.Resources{}, []v1.ResourceName{v1.ResourceCPU, v1.ResourceMemory}},
+		"no cpu, as systemd delegates": {docker.EngineInfo{MemoryLimit: true}, docker.Resources{Memory: 1 << 30, MemorySwap: 1 << 30}, []v1.ResourceName{v1.ResourceCPU}},
+		"everything": {docker.EngineInfo{MemoryLimit: true, CPUQuota: true, CPUShares: true},
+			docker.Resources{CPUShares: 2, CPUPeriod: 100000, CPUQuota: 100000, Memory: 1 << 30, MemorySwap: 1 << 30}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := config()
+			c.Engine = test.engine
+			if diff := cmp.Diff(test.want, c.Resources(p, &p.Spec.Containers[0])); diff != "" {
+				t.Error(diff)
+			}
+			if diff := cmp.Diff(test.misses, c.Unenforced(p, &p.Spec.Containers[0])); diff != "" {
+				t.Error(diff)
+			}
+			if got := c.Unenforced(bare, &bare.Spec.Containers[0]); got != nil {
+				t.Errorf("of a pod without limits: %v", got)
 			}
 		})
 	}
