@@ -34,6 +34,9 @@ var (
 	ErrNoImage = errors.New("no such image")
 	// ErrRegistry: the registry could not be reached or refused; the engine itself is well.
 	ErrRegistry = errors.New("registry failure")
+	// ErrLostCount accompanies the refusal to remove a network that has no container: engines before 28 now and then count
+	// wrong while containers come and leave at once, and count anew only when they are restarted.
+	ErrLostCount = errors.New("the engine has lost count of the network's containers")
 )
 
 // Error is a failed engine operation. It says what was attempted, on which object, what the engine answered, and, where

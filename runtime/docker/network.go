@@ -60,11 +60,13 @@ func (e *Engine) InspectNetwork(ctx context.Context, name string) (*Network, err
 // to be in use can't be removed until the engine is restarted.
 const DetachParallel = 5
 
-// RemoveNetwork removes a network. One with containers on it is ErrForbidden or ErrConflict, as the engine has it.
+// RemoveNetwork removes a network. One with containers on it is ErrForbidden or ErrConflict, as the engine has it, and ErrLostCount
+// as well when none can be found.
 func (e *Engine) RemoveNetwork(ctx context.Context, name string) error {
 	err := e.convert(e.cli.NetworkRemove(ctx, name), "remove network", name)
 	if refusal := (*Error)(nil); errors.As(err, &refusal) && (refusal.Kind == ErrForbidden || refusal.Kind == ErrConflict) {
 		if n, inspectErr := e.InspectNetwork(ctx, name); inspectErr == nil && len(n.Containers) == 0 {
+			refusal.Also = ErrLostCount
 			refusal.Advice = "no container is on it, so the engine has lost count of them: restart the engine, then try again"
 		}
 	}

@@ -23,8 +23,8 @@ type Engine interface {
 	image.Remover
 }
 
-// Removed counts what Clean removed.
-type Removed struct{ Containers, Volumes, Networks, Images int }
+// Removed counts what Clean removed, and the networks that the engine holds back although no container is on them.
+type Removed struct{ Containers, Volumes, Networks, Images, Held int }
 
 func (r Removed) String() string {
 	parts := []string{count(r.Containers, "container"), count(r.Volumes, "volume"), count(r.Networks, "network")}
@@ -45,7 +45,8 @@ func count(n int, what string) string {
 const parallelRemovals = 8
 
 // Clean removes everything in the engine that carries the profile's label. It goes by labels alone, so it also finds
-// what a daemon that was killed has left. Whatever vanished meanwhile counts as removed.
+// what a daemon that was killed has left. Whatever vanished meanwhile counts as removed. A network that the engine holds back
+// by mistake is nothing to keep a cluster for: it is only counted.
 func Clean(ctx context.Context, engine Engine, profile string) (Removed, error) {
 	var removed Removed
 	labels := docker.ProfileLabels(profile, "")
@@ -88,10 +89,14 @@ func Clean(ctx context.Context, engine Engine, profile string) (Removed, error) 
 		return removed, err
 	}
 	for _, n := range networks {
-		if err := gone(engine.RemoveNetwork(ctx, n.ID)); err != nil {
+		switch err := gone(engine.RemoveNetwork(ctx, n.ID)); {
+		case errors.Is(err, docker.ErrLostCount):
+			removed.Held++
+		case err != nil:
 			return removed, err
+		default:
+			removed.Networks++
 		}
-		removed.Networks++
 	}
 	removed.Images, err = cleanImages(ctx, engine)
 	return removed, err

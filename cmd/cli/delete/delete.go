@@ -177,6 +177,9 @@ func (o *options) one(ctx context.Context, p *profile.Profile) error {
 		return nil
 	}
 	fmt.Fprintf(o.env.IO.Out, "profile %q is deleted: %s, its state and its context (%s)\n", p.Name, removed, env.Duration(time.Since(begin)))
+	if removed.Held > 0 {
+		fmt.Fprintf(o.env.IO.ErrOut, "the network %s is still there: the Docker Engine has lost count of its containers. The next cluster of this name uses it; to be rid of it, restart the engine, then `docker network rm %[1]s`\n", docker.NetworkName(p.Name))
+	}
 	return nil
 }
 
