@@ -183,8 +183,9 @@ func TestHabits(t *testing.T) {
 				fake := newFakeCluster()
 				b := start(t, dir, fake, func(c *Config) {
 					c.Definition.Poll = mode == "polled"
+					c.Settle = 600 * time.Millisecond // ten times what any of them leaves an object away for
 					if mode == "polled" {
-						c.PollEvery, c.Settle = 100*time.Millisecond, 600*time.Millisecond
+						c.PollEvery = 100 * time.Millisecond
 					}
 				})
 				habit.act(t, dir)

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"skiff.local/skiff/runtime/volume/wire"
 )
 
@@ -150,6 +152,10 @@ func TestARequestAfterATornOneIsAnswered(t *testing.T) {
 	if _, err := w.Write(whole[:len(whole)-3]); err != nil {
 		t.Fatal(err)
 	}
+	// The time runs from when the first byte is read, however late that is.
+	for unread(t, r) > 0 {
+		time.Sleep(time.Millisecond)
+	}
 	time.Sleep(frameTimeout + 200*time.Millisecond)
 	if _, err := w.Write(wire.AppendRequest(nil, 6, []wire.Op{{Kind: wire.Stat, Path: "/"}})); err != nil {
 		t.Fatal(err)
@@ -158,6 +164,19 @@ func TestARequestAfterATornOneIsAnswered(t *testing.T) {
 	if err != nil || !bytes.Equal(got[0].Data, []byte(wire.IsDirectory)) {
 		t.Errorf("%+v, %v", got, err)
 	}
+}
+
+// unread is how many bytes wait in a pipe.
+func unread(t *testing.T, r *os.File) (n int) {
+	t.Helper()
+	raw, err := r.SyscallConn() // Fd would make it blocking, for Serve too
+	if err != nil {
+		t.Fatal(err)
+	}
+	if outer := raw.Control(func(fd uintptr) { n, err = unix.IoctlGetInt(int(fd), unix.TIOCINQ) }); outer != nil || err != nil {
+		t.Fatal(outer, err)
+	}
+	return n
 }
 
 func TestTheEndComesAfterTheAnswer(t *testing.T) {

@@ -11,7 +11,10 @@ import (
 	"time"
 )
 
-func startServer(t *testing.T, app *App) (url string, stop func()) {
+// drain is what a test's server gives open requests: longer than any test takes, so that none depends on it.
+const drain = time.Minute
+
+func startServer(t *testing.T, app *App) (url string, s *server, stop func()) {
 	t.Helper()
 	listener, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
@@ -19,18 +22,19 @@ func startServer(t *testing.T, app *App) (url string, stop func()) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
+	s = &server{handle: app.respond, log: io.Discard}
 	go func() {
 		defer close(ended)
-		(&server{handle: app.respond, log: io.Discard}).serve(ctx, listener, time.Second)
+		s.serve(ctx, listener, drain)
 	}()
 	stop = func() { cancel(); <-ended }
 	t.Cleanup(stop)
-	return "http://" + listener.Addr().String(), stop
+	return "http://" + listener.Addr().String(), s, stop
 }
 
 func TestPathsAnswerToAStockClient(t *testing.T) {
 	app := &App{Version: "2.0", Color: "red", Pod: "web-<1>", started: time.Now()}
-	url, _ := startServer(t, app)
+	url, _, _ := startServer(t, app)
 	for _, c := range []struct {
 		path, want string
 		status     int
@@ -63,7 +67,7 @@ func TestPathsAnswerToAStockClient(t *testing.T) {
 }
 
 func TestStoppingClosesIdleConnections(t *testing.T) {
-	url, stop := startServer(t, &App{Version: "1.0", started: time.Now()})
+	url, _, stop := startServer(t, &App{Version: "1.0", started: time.Now()})
 	conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
 	if err != nil {
 		t.Fatal(err)
@@ -78,7 +82,7 @@ func TestStoppingClosesIdleConnections(t *testing.T) {
 	io.Copy(io.Discard, res.Body)
 	begin := time.Now()
 	stop()
-	if took := time.Since(begin); took > 900*time.Millisecond {
+	if took := time.Since(begin); took >= drain {
 		t.Errorf("stopping with an idle connection took %v", took)
 	}
 	if _, err := r.ReadByte(); err == nil {
@@ -88,7 +92,7 @@ func TestStoppingClosesIdleConnections(t *testing.T) {
 
 // Connections that came in just before the end, and had not asked yet, were closed without an answer.
 func TestWhoConnectedBeforeTheEndIsAnswered(t *testing.T) {
-	url, stop := startServer(t, &App{Version: "1.0", started: time.Now()})
+	url, s, stop := startServer(t, &App{Version: "1.0", started: time.Now()})
 	conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
 	if err != nil {
 		t.Fatal(err)
@@ -96,7 +100,12 @@ func TestWhoConnectedBeforeTheEndIsAnswered(t *testing.T) {
 	defer conn.Close()
 	ended := make(chan struct{})
 	go func() { defer close(ended); stop() }()
-	time.Sleep(lameDuck + 50*time.Millisecond) // the server has shut down but for this connection
+	for stopping := false; !stopping; { // until the server has shut down but for this connection
+		time.Sleep(time.Millisecond)
+		s.mu.Lock()
+		stopping = s.stopping
+		s.mu.Unlock()
+	}
 	io.WriteString(conn, "GET /version HTTP/1.1\r\nHost: x\r\n\r\n")
 	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil || res.StatusCode != 200 || !res.Close {
@@ -106,15 +115,22 @@ func TestWhoConnectedBeforeTheEndIsAnswered(t *testing.T) {
 }
 
 func TestWithNothingToDrainItLeavesAtOnce(t *testing.T) {
-	listener, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		t.Fatal(err)
-	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	begin := time.Now()
-	if err := (&server{log: io.Discard}).serve(ctx, listener, 0); err != nil || time.Since(begin) >= lameDuck {
-		t.Errorf("%v after %v", err, time.Since(begin))
+	best := time.Hour // of several: what other programs take of the machine is not the server's
+	for range 5 {
+		listener, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		begin := time.Now()
+		if err := (&server{log: io.Discard}).serve(ctx, listener, 0); err != nil {
+			t.Fatal(err)
+		}
+		best = min(best, time.Since(begin))
+	}
+	if best >= lameDuck {
+		t.Errorf("it took %v at best", best)
 	}
 }
 
