@@ -59,6 +59,11 @@ var arrows = []arrow{
 		why: "where a request goes is decided from the request alone: whatever opens connections comes after it",
 	},
 	{
+		from: []string{"local/network/gateway/plan", "local/network/gateway/rules"},
+		to:   []string{"k8s.io/client-go/", module + "local/network/httpproxy/forward", module + "local/network/httpproxy/upstream"},
+		why:  "what of the Gateway API is served is decided from the objects; asking for them, writing them and serving come before and after",
+	},
+	{
 		from: []string{"cmd/skiff-node"}, to: []string{"k8s.io/", module + "runtime/docker", module + "runtime/pod", module + "watch"},
 		why: "the helper is embedded twice and runs in every pod: it stays a few megabytes",
 	},

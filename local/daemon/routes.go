@@ -5,11 +5,11 @@ import (
 	"slices"
 
 	"skiff.local/skiff/local/client"
-	"skiff.local/skiff/local/network/gateway"
+	"skiff.local/skiff/local/network/gateway/plan"
 )
 
 // routeURLs lists the routes of the Gateway API that are served with the URL of each host.
-func routeURLs(answers []gateway.Answer) []client.ServiceStatus {
+func routeURLs(answers []plan.Answer) []client.ServiceStatus {
 	var statuses []client.ServiceStatus
 	index := map[[3]string]int{}
 	for _, a := range answers {

@@ -15,7 +15,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/utils/ptr"
 
-	"skiff.local/skiff/local/network/gateway"
+	"skiff.local/skiff/local/network/gateway/plan"
 	"skiff.local/skiff/local/network/relayproto"
 )
 
@@ -131,7 +131,7 @@ func TestTheURLsThatLeadToAServiceHaveItsPaths(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	list = append(list, routeURLs([]gateway.Answer{
+	list = append(list, routeURLs([]plan.Answer{
 		{Kind: "HTTPRoute", Namespace: "web", Name: "shop", Host: "www.test", Port: 8080, Path: "/", Services: []relayproto.Key{{Namespace: "web", Name: "web"}}},
 		{Kind: "HTTPRoute", Namespace: "web", Name: "shop", Host: "www.test", Port: 8080, Path: "/api", Services: []relayproto.Key{{Namespace: "web", Name: "api"}, {Namespace: "lent", Name: "api"}}},
 		{Kind: "HTTPRoute", Namespace: "web", Name: "shop", Own: netip.MustParseAddr("127.64.0.9"), Port: 80, Path: "/"},

@@ -6,7 +6,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
-	"skiff.local/skiff/local/network/gateway"
+	"skiff.local/skiff/local/network/gateway/plan"
 	"skiff.local/skiff/local/network/listen"
 )
 
@@ -20,7 +20,7 @@ type Status struct {
 	Services int
 	// HTTP and HTTPS are the ports where Ingresses are served; 0 when there are none.
 	HTTP, HTTPS uint16
-	Routes      []gateway.Answer // of the Gateway API
+	Routes      []plan.Answer // of the Gateway API
 	Problems    []Problem
 }
 

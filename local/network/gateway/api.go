@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"fmt"
+	"reflect"
 
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -13,6 +14,8 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"skiff.local/skiff/local/network/gateway/plan"
 )
 
 // A resource is one of the Gateway API's that is read.
@@ -43,6 +46,16 @@ var resources = []resource{
 	{sets, []string{"v1"}, &gatewayv1.ListenerSet{}},
 	{policies, []string{"v1"}, &gatewayv1.BackendTLSPolicy{}},
 	{grants, []string{"v1", "v1beta1"}, &gatewayv1.ReferenceGrant{}},
+}
+
+// resourceOf is the resource that an object is of.
+func resourceOf(object plan.Object) string {
+	for _, r := range resources {
+		if reflect.TypeOf(r.example) == reflect.TypeOf(object) {
+			return r.name
+		}
+	}
+	return ""
 }
 
 // api reads and writes the resources that the cluster has.

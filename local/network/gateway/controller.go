@@ -20,6 +20,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
+	"skiff.local/skiff/local/network/gateway/plan"
 	"skiff.local/skiff/local/network/ingress"
 )
 
@@ -29,7 +30,7 @@ type Config struct {
 	// CRDs informs about CustomResourceDefinitions. It is run by somebody else.
 	CRDs      cache.SharedIndexInformer
 	Informers informers.SharedInformerFactory
-	Services  Services
+	Services  plan.Services
 	Proxy     Proxy
 	// Address gives a Gateway an address of its own on this machine: the first of those asked for that can be had, or the
 	// one it has already; zero for none. Release takes it back.
@@ -57,7 +58,7 @@ type Controller struct {
 	namespaces corelisters.NamespaceLister // nil until there are Gateways to serve
 	classMade  bool
 	addressed  map[types.NamespacedName]bool
-	answers    atomic.Pointer[[]Answer]
+	answers    atomic.Pointer[[]plan.Answer]
 	bundles    *bundles
 	opened     func() // calls Config.Opened, the first time
 }
@@ -138,7 +139,9 @@ func (c *Controller) sync(ctx context.Context) error {
 		c.classMade = false
 		if c.namespaces != nil {
 			c.cfg.Proxy.Serve(nil, func() {})
-			c.release(nil)
+			before := c.addressed
+			c.addressed = map[types.NamespacedName]bool{}
+			c.release(before)
 			c.answers.Store(nil)
 		}
 		c.opened()
@@ -150,17 +153,26 @@ func (c *Controller) sync(ctx context.Context) error {
 	if err := c.prepare(ctx); err != nil {
 		return err
 	}
-	objects := c.objects()
-	compiled := compile(objects, surroundings{
-		services: c.cfg.Services, labels: c.labels, address: c.address,
-		authorities: func(namespace, name string) (string, error) { return c.bundles.get(ctx, namespace, name) },
-		certificate: func(namespace, name string) (*tls.Certificate, error) {
+	before := c.addressed
+	c.addressed = map[types.NamespacedName]bool{}
+	p := plan.Make(c.objects(), plan.Surroundings{
+		Services: c.cfg.Services, Labels: c.labels, Address: c.address, Sets: c.api.watches[sets] != nil,
+		Authorities: func(namespace, name string) (string, error) { return c.bundles.get(ctx, namespace, name) },
+		Certificate: func(namespace, name string) (*tls.Certificate, error) {
 			return c.cfg.Proxy.Certificate(ctx, namespace, name)
 		},
 	})
-	c.release(objects.gateways)
-	c.cfg.Proxy.Serve(compiled.listeners(), c.opened)
-	c.publish(ctx, compiled)
+	c.release(before)
+	c.cfg.Proxy.Serve(p.Listeners(), c.opened)
+	c.publish(ctx, p)
+	return nil
+}
+
+// Answers lists what is served now, in the order of Gateways, listeners and routes.
+func (c *Controller) Answers() []plan.Answer {
+	if all := c.answers.Load(); all != nil {
+		return *all
+	}
 	return nil
 }
 
@@ -181,32 +193,23 @@ func (c *Controller) prepare(ctx context.Context) error {
 	}
 	class := &gatewayv1.GatewayClass{
 		TypeMeta:   metav1.TypeMeta{APIVersion: gatewayv1.GroupVersion.String(), Kind: "GatewayClass"},
-		ObjectMeta: metav1.ObjectMeta{Name: ClassName}, Spec: gatewayv1.GatewayClassSpec{ControllerName: ControllerName},
+		ObjectMeta: metav1.ObjectMeta{Name: plan.ClassName}, Spec: gatewayv1.GatewayClassSpec{ControllerName: plan.ControllerName},
 	}
 	err := c.api.watches[classes].client.Post().Resource(classes).Body(class).Do(ctx).Error()
 	if err != nil && !apierrors.IsAlreadyExists(err) {
-		return fmt.Errorf("make the GatewayClass %s: %w", ClassName, err)
+		return fmt.Errorf("make the GatewayClass %s: %w", plan.ClassName, err)
 	}
 	c.classMade = true
 	return nil
 }
 
-func (c *Controller) objects() objects {
-	o := objects{
-		httpRoutes: list[*gatewayv1.HTTPRoute](c.api, httpRoutes), grpcRoutes: list[*gatewayv1.GRPCRoute](c.api, grpcRoutes),
-		tlsRoutes: list[*gatewayv1.TLSRoute](c.api, tlsRoutes), sets: list[*gatewayv1.ListenerSet](c.api, sets),
-		policies: list[*gatewayv1.BackendTLSPolicy](c.api, policies), grants: list[*gatewayv1.ReferenceGrant](c.api, grants),
+func (c *Controller) objects() plan.Objects {
+	return plan.Objects{
+		Classes: list[*gatewayv1.GatewayClass](c.api, classes), Gateways: list[*gatewayv1.Gateway](c.api, gateways),
+		HTTPRoutes: list[*gatewayv1.HTTPRoute](c.api, httpRoutes), GRPCRoutes: list[*gatewayv1.GRPCRoute](c.api, grpcRoutes),
+		TLSRoutes: list[*gatewayv1.TLSRoute](c.api, tlsRoutes), Sets: list[*gatewayv1.ListenerSet](c.api, sets),
+		Policies: list[*gatewayv1.BackendTLSPolicy](c.api, policies), Grants: list[*gatewayv1.ReferenceGrant](c.api, grants),
 	}
-	ours := map[gatewayv1.ObjectName]bool{}
-	for _, class := range list[*gatewayv1.GatewayClass](c.api, classes) {
-		ours[gatewayv1.ObjectName(class.Name)] = class.Spec.ControllerName == ControllerName
-	}
-	for _, gw := range list[*gatewayv1.Gateway](c.api, gateways) {
-		if ours[gw.Spec.GatewayClassName] && gw.DeletionTimestamp == nil {
-			o.gateways = append(o.gateways, gw)
-		}
-	}
-	return o
 }
 
 func (c *Controller) labels(namespace string) map[string]string {
@@ -230,16 +233,11 @@ func (c *Controller) address(gw *gatewayv1.Gateway) netip.Addr {
 	return c.cfg.Address(gw.Namespace, gw.Name, asked, have)
 }
 
-// release takes addresses back from Gateways that are no more.
-func (c *Controller) release(still []*gatewayv1.Gateway) {
-	kept := map[types.NamespacedName]bool{}
-	for _, gw := range still {
-		kept[types.NamespacedName{Namespace: gw.Namespace, Name: gw.Name}] = true
-	}
-	for name := range c.addressed {
-		if !kept[name] {
+// release takes the addresses back that Gateways had before and have no more.
+func (c *Controller) release(before map[types.NamespacedName]bool) {
+	for name := range before {
+		if !c.addressed[name] {
 			c.cfg.Release(name.Namespace, name.Name)
-			delete(c.addressed, name)
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package gateway
+package plan
 
 import (
 	"crypto/tls"
@@ -17,7 +17,7 @@ import (
 const CertificateOption = "skiff.local/certificate"
 
 func (c *compiler) gateway(gw *gatewayv1.Gateway) *gateway {
-	g := &gateway{object: gw, own: c.address(gw), shared: localhost}
+	g := &gateway{object: gw, own: c.Address(gw), shared: localhost}
 	g.checkAddresses()
 	g.identity = c.identity(gw)
 	for i := range gw.Spec.Listeners {
@@ -159,7 +159,7 @@ func (c *compiler) readCertificate(kind, namespace string, ref gatewayv1.SecretO
 		return nil, bad(gatewayv1.ListenerReasonRefNotPermitted, fmt.Sprintf(
 			"no ReferenceGrant of namespace %s lets a %s of namespace %s use secret %s", from, kind, namespace, ref.Name))
 	}
-	cert, err := c.certificate(from, string(ref.Name))
+	cert, err := c.Certificate(from, string(ref.Name))
 	if err != nil {
 		return nil, bad(gatewayv1.ListenerReasonInvalidCertificateRef, fmt.Sprintf("secret %s/%s: %v", from, ref.Name, err))
 	}
@@ -203,7 +203,7 @@ func (c *compiler) isFrom(from gatewayv1.FromNamespaces, selector *metav1.LabelS
 		return namespace == home
 	case gatewayv1.NamespacesFromSelector:
 		s, err := metav1.LabelSelectorAsSelector(selector)
-		return err == nil && s.Matches(labels.Set(c.labels(namespace)))
+		return err == nil && s.Matches(labels.Set(c.Labels(namespace)))
 	}
 	return false
 }

@@ -1,4 +1,4 @@
-package gateway
+package plan
 
 import (
 	"fmt"
@@ -54,8 +54,8 @@ func classStatus(class *gatewayv1.GatewayClass) gatewayv1.GatewayClassStatus {
 	return s
 }
 
-// served says how the proxy serves a listener.
-type served func(l *listener) ingress.Serving
+// Served says how the proxy serves a listener.
+type Served func(l ingress.Listener) ingress.Serving
 
 // listenerStatus is what to say about a listener. before is what was said.
 func listenerStatus(l *listener, before []metav1.Condition, v verdict) gatewayv1.ListenerStatus {
@@ -72,7 +72,7 @@ func listenerStatus(l *listener, before []metav1.Condition, v verdict) gatewayv1
 }
 
 // gatewayStatus is what to say about a Gateway.
-func gatewayStatus(g *gateway, at served) gatewayv1.GatewayStatus {
+func gatewayStatus(g *gateway, at Served) gatewayv1.GatewayStatus {
 	generation := g.object.Generation
 	s := *g.object.Status.DeepCopy()
 	before := s.Listeners
@@ -150,7 +150,7 @@ func gatewayStatus(g *gateway, at served) gatewayv1.GatewayStatus {
 }
 
 // programmed is whether a listener answers, and where.
-func (l *listener) programmed(at served) (v verdict, port uint16, own bool) {
+func (l *listener) programmed(at Served) (v verdict, port uint16, own bool) {
 	switch {
 	case l.gateway.trouble != nil:
 		return bad(gatewayv1.ListenerReasonInvalid, l.gateway.trouble.message), 0, false
@@ -163,7 +163,7 @@ func (l *listener) programmed(at served) (v verdict, port uint16, own bool) {
 	case !l.served():
 		return bad(gatewayv1.ListenerReasonInvalid, l.resolved.message), 0, false
 	}
-	is := at(l)
+	is := at(l.offer())
 	if d := l.displaced; d != nil {
 		is.Problem = fmt.Sprintf("the older gateway %s/%s has port %d for something else", d.gateway.object.Namespace, d.gateway.object.Name, l.spec.Port)
 	}

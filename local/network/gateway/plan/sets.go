@@ -1,4 +1,4 @@
-package gateway
+package plan
 
 import (
 	"fmt"
@@ -48,7 +48,7 @@ func (c *compiler) takes(g *gateway, namespace string) bool {
 }
 
 // status is what to say about a ListenerSet.
-func (s *listenerSet) status(at served) gatewayv1.ListenerSetStatus {
+func (s *listenerSet) status(at Served) gatewayv1.ListenerSetStatus {
 	st := *s.object.Status.DeepCopy()
 	before := st.Listeners
 	st.Listeners = nil
@@ -95,13 +95,13 @@ func (s *listenerSet) accepted() verdict {
 
 // share finds the listeners that can't have the addresses that all Gateways share, because an older Gateway's wants
 // something else of the same connections. They have their Gateway's own address alone.
-func (c *compiled) share() {
+func (p *Plan) share() {
 	type connections struct {
 		port gatewayv1.PortNumber
 		host string
 	}
 	ports, hosts := map[gatewayv1.PortNumber]*listener{}, map[connections]*listener{}
-	for _, g := range c.gateways {
+	for _, g := range p.gateways {
 		for _, l := range g.listeners {
 			if !l.served() {
 				continue

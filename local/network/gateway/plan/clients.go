@@ -1,4 +1,4 @@
-package gateway
+package plan
 
 import (
 	"crypto/sha256"
@@ -97,7 +97,7 @@ func (a *authorities) read(c *compiler, group, kind, namespace, name string) err
 	if group != "" || kind != "ConfigMap" {
 		return fmt.Errorf("%s %s: %w", kind, name, errAuthorityKind)
 	}
-	pem, err := c.authorities(namespace, name)
+	pem, err := c.Authorities(namespace, name)
 	if err != nil {
 		return fmt.Errorf("configmap %s/%s: %w", namespace, name, err)
 	}

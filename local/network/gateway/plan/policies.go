@@ -1,7 +1,6 @@
-package gateway
+package plan
 
 import (
-	"cmp"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -75,32 +74,6 @@ func (c *compiler) readPolicy(p *policy) {
 	}
 	secure.ID = fmt.Sprintf("%x", sha256.Sum256(fmt.Appendf(nil, "%q %q %q %q", secure.ServerName, secure.Names, secure.URIs, all.pem)))
 	p.tls = secure
-}
-
-// secure is the securing by BackendTLSPolicies.
-func (c *compiler) secure(b *routing.Backend, out *rules) (secured *routing.Backend, why string) {
-	t := target{b.Service.Namespace, b.Service.Name, c.services.PortName(b.Service, b.Port)}
-	list := slices.Clone(c.policies[t])
-	if t.port != "" {
-		t.port = ""
-		list = append(list, c.policies[t]...)
-	}
-	if len(list) == 0 {
-		return b, ""
-	}
-	out.policies = append(out.policies, list...)
-	p := list[0]
-	if p.tls == nil {
-		return nil, fmt.Sprintf("the BackendTLSPolicy %s of service %s can't be followed: %s", p.object.Name, b.Service.Name, cmp.Or(p.resolved.message, p.accepted.message))
-	}
-	b.TLS = p.tls
-	switch b.Protocol {
-	case routing.HTTP:
-		b.Protocol = routing.HTTPS
-	case routing.GRPC:
-		b.Protocol = routing.GRPCS
-	}
-	return b, ""
 }
 
 func (p *policy) usedBy(g *gateway) {

@@ -1,4 +1,4 @@
-package gateway
+package plan
 
 import (
 	"net/netip"
@@ -19,23 +19,15 @@ type Answer struct {
 	Services              []relayproto.Key // behind it
 }
 
-// Answers lists what is served now, in the order of Gateways, listeners and routes.
-func (c *Controller) Answers() []Answer {
-	if all := c.answers.Load(); all != nil {
-		return *all
-	}
-	return nil
-}
-
-// answersOf lists what listeners answer, which are open at the places that at names.
-func answersOf(all *compiled, at served) []Answer {
+// Answers lists what is answered where, in the order of Gateways, listeners and routes.
+func (p *Plan) Answers(at Served) []Answer {
 	var list []Answer
-	for _, g := range all.gateways {
+	for _, g := range p.gateways {
 		for _, l := range g.listeners {
 			if !l.served() || l.stream() { // what a stream speaks is not known
 				continue
 			}
-			is := at(l)
+			is := at(l.offer())
 			a := Answer{Secure: l.secure(), Port: is.Shared}
 			if is.Shared == 0 {
 				if !is.Own {

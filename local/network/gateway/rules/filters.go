@@ -1,4 +1,4 @@
-package gateway
+package rules
 
 import (
 	"net/http"
@@ -10,11 +10,9 @@ import (
 
 // filters brings a rule's filters to a route.
 type filters struct {
-	*compiler
-	namespace string
-	kind      gatewayv1.Kind
-	route     *routing.Route
-	rules     *rules
+	resolve Resolve
+	route   *routing.Route
+	rules   *Rules
 }
 
 // share is what the filters of one backend change.
@@ -68,13 +66,9 @@ func (f *filters) grpc(list []gatewayv1.GRPCRouteFilter) {
 }
 
 func (f *filters) mirror(m *gatewayv1.HTTPRequestMirrorFilter) {
-	b, v := f.backend(f.kind, f.namespace, m.BackendRef)
-	if !v.ok {
-		f.rules.resolved = v
+	b, _ := f.resolve(m.BackendRef)
+	if b == nil {
 		return
-	}
-	if b, _ = f.secure(b, f.rules); b == nil {
-		return // copies are not shown to who can't prove who it is
 	}
 	mirror := routing.Mirror{Backend: *b, Weight: 1, Total: 1}
 	switch {

@@ -1,4 +1,4 @@
-package gateway
+package rules
 
 import (
 	"regexp"
@@ -9,20 +9,21 @@ import (
 	"skiff.local/skiff/local/network/httpproxy/routing"
 )
 
-func (c *compiler) grpcRules(r *gatewayv1.GRPCRoute) rules {
-	out := rules{resolved: good(gatewayv1.RouteReasonResolvedRefs), count: len(r.Spec.Rules)}
+// GRPC are the rules of a GRPCRoute.
+func GRPC(r *gatewayv1.GRPCRoute, resolve Resolve) *Rules {
+	out := &Rules{count: len(r.Spec.Rules)}
 	for i := range r.Spec.Rules {
 		rule := &r.Spec.Rules[i]
 		t := routing.Route{Owner: "GRPCRoute " + r.Namespace + "/" + r.Name, AnyDepth: true}
 		before := len(out.unsupported)
-		f := filters{compiler: c, namespace: r.Namespace, kind: kindGRPC, route: &t, rules: &out}
+		f := filters{resolve: resolve, route: &t, rules: out}
 		f.grpc(rule.Filters)
 		refs := make([]backend, len(rule.BackendRefs))
 		for i, b := range rule.BackendRefs {
 			refs[i] = backend{b.BackendRef, f.share(func(f *filters) { f.grpc(b.Filters) })}
 		}
-		c.backends(&t, kindGRPC, r.Namespace, refs, c.secure, &out)
-		addMatches(&out, t, before, rule.Matches, grpcMatch)
+		choose(&t, refs, resolve)
+		addMatches(out, t, before, rule.Matches, grpcMatch)
 	}
 	return out
 }

@@ -1,4 +1,4 @@
-package gateway
+package plan
 
 import (
 	"cmp"
@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
+	"skiff.local/skiff/local/network/gateway/rules"
 	"skiff.local/skiff/local/network/httpproxy/routing"
 	"skiff.local/skiff/local/network/ingress"
 	"skiff.local/skiff/local/network/relayproto"
@@ -26,7 +27,7 @@ const (
 	localIP   = "127.0.0.1"
 )
 
-// Services answers what compiling must know about Services.
+// Services answers what planning must know about Services.
 type Services interface {
 	ingress.Services
 	// AppProtocol is what a Service says that a port of it speaks; "" for nothing.
@@ -35,36 +36,41 @@ type Services interface {
 	PortName(key relayproto.Key, port uint16) string
 }
 
-// objects is what there is to compile. Gateways are those of our classes.
-type objects struct {
-	gateways   []*gatewayv1.Gateway
-	httpRoutes []*gatewayv1.HTTPRoute
-	grpcRoutes []*gatewayv1.GRPCRoute
-	tlsRoutes  []*gatewayv1.TLSRoute
-	sets       []*gatewayv1.ListenerSet
-	policies   []*gatewayv1.BackendTLSPolicy
-	grants     []*gatewayv1.ReferenceGrant
+// Objects is what there is of the Gateway API. They are not changed.
+type Objects struct {
+	Classes    []*gatewayv1.GatewayClass
+	Gateways   []*gatewayv1.Gateway
+	HTTPRoutes []*gatewayv1.HTTPRoute
+	GRPCRoutes []*gatewayv1.GRPCRoute
+	TLSRoutes  []*gatewayv1.TLSRoute
+	Sets       []*gatewayv1.ListenerSet
+	Policies   []*gatewayv1.BackendTLSPolicy
+	Grants     []*gatewayv1.ReferenceGrant
 }
 
-// surroundings is what compiling must know besides.
-type surroundings struct {
-	services Services
-	// labels are a namespace's.
-	labels func(namespace string) map[string]string
-	// certificate reads a Secret.
-	certificate func(namespace, name string) (*tls.Certificate, error)
-	// authorities reads the certificates of authorities, in PEM, from a ConfigMap.
-	authorities func(namespace, name string) (string, error)
-	// address is a Gateway's own; zero for none.
-	address func(gw *gatewayv1.Gateway) netip.Addr
+// Surroundings is what planning must know besides.
+type Surroundings struct {
+	Services Services
+	// Labels are a namespace's.
+	Labels func(namespace string) map[string]string
+	// Certificate reads a Secret.
+	Certificate func(namespace, name string) (*tls.Certificate, error)
+	// Authorities reads the certificates of authorities, in PEM, from a ConfigMap.
+	Authorities func(namespace, name string) (string, error)
+	// Address is a Gateway's own; zero for none. It is asked for every Gateway that is served.
+	Address func(gw *gatewayv1.Gateway) netip.Addr
+	// Sets is whether there can be ListenerSets.
+	Sets bool
 }
 
-// compiled is what follows from objects.
-type compiled struct {
-	gateways []*gateway
-	sets     []*listenerSet
-	routes   []*route
-	policies []*policy
+// A Plan is what follows from Objects: what is served, and what to say about it.
+type Plan struct {
+	attachable bool                      // there can be ListenerSets
+	classes    []*gatewayv1.GatewayClass // ours
+	gateways   []*gateway
+	sets       []*listenerSet
+	routes     []*route
+	policies   []*policy
 }
 
 // A gateway is one Gateway, compiled.
@@ -146,10 +152,24 @@ func (l *listener) offer() ingress.Listener {
 
 // A route is an HTTPRoute, GRPCRoute or TLSRoute, compiled.
 type route struct {
-	object  metav1.Object
-	kind    gatewayv1.Kind
-	status  *gatewayv1.RouteStatus // as the object has it
-	parents []parent
+	object Object
+	kind   gatewayv1.Kind
+	spec   *gatewayv1.CommonRouteSpec
+	hosts  []gatewayv1.Hostname
+	status *gatewayv1.RouteStatus // as the object has it
+
+	references *references
+	rules      *rules.Rules
+	passed     *rules.Rules // of a TLSRoute, for listeners that pass TLS on
+	parents    []parent
+}
+
+// rulesFor are those that a listener goes by.
+func (r *route) rulesFor(l *listener) *rules.Rules {
+	if l.passes() {
+		return r.passed
+	}
+	return r.rules
 }
 
 // A parent is what became of a route at one of its parents.

@@ -1,4 +1,4 @@
-package gateway
+package plan
 
 import (
 	"fmt"
@@ -11,7 +11,7 @@ import (
 )
 
 func TestAnswersNameTheServicesBehindThem(t *testing.T) {
-	c := compileText(t, []string{`
+	c := planText(t, []string{`
 gatewayClassName: skiff
 listeners:
 - {name: http, port: 80, protocol: HTTP}
@@ -26,8 +26,8 @@ listeners:
 		`{parentRefs: [{name: gw0, sectionName: own}, {name: gw0, sectionName: shut}], rules: [{backendRefs: [{name: web, port: 80}]}]}`,
 	})
 	c.gateways[0].own = netip.MustParseAddr("127.64.0.9")
-	at := func(l *listener) ingress.Serving {
-		switch l.spec.Port {
+	at := func(l ingress.Listener) ingress.Serving {
+		switch l.Port {
 		case 80:
 			return ingress.Serving{Shared: 8080, Own: true}
 		case 81:
@@ -36,7 +36,7 @@ listeners:
 		return ingress.Serving{}
 	}
 	var got []string
-	for _, a := range answersOf(c, at) {
+	for _, a := range c.Answers(at) {
 		var services []string
 		for _, s := range a.Services {
 			services = append(services, s.Name)

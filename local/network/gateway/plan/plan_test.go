@@ -1,4 +1,4 @@
-package gateway
+package plan
 
 import (
 	"crypto/tls"
@@ -36,16 +36,20 @@ func (town) PortName(_ relayproto.Key, port uint16) string {
 	return ""
 }
 
-func compileText(t *testing.T, gateways, routes []string) *compiled {
+var skiffClass = &gatewayv1.GatewayClass{
+	ObjectMeta: metav1.ObjectMeta{Name: ClassName}, Spec: gatewayv1.GatewayClassSpec{ControllerName: ControllerName},
+}
+
+func planText(t *testing.T, gateways, routes []string) *Plan {
 	t.Helper()
-	var o objects
+	o := Objects{Classes: []*gatewayv1.GatewayClass{skiffClass}}
 	for i, text := range gateways {
 		gw := &gatewayv1.Gateway{}
 		if err := yaml.UnmarshalStrict([]byte(text), &gw.Spec); err != nil {
 			t.Fatalf("%v in %s", err, text)
 		}
 		gw.ObjectMeta = named("gw", i)
-		o.gateways = append(o.gateways, gw)
+		o.Gateways = append(o.Gateways, gw)
 	}
 	for i, text := range routes {
 		r := &gatewayv1.HTTPRoute{}
@@ -53,12 +57,12 @@ func compileText(t *testing.T, gateways, routes []string) *compiled {
 			t.Fatalf("%v in %s", err, text)
 		}
 		r.ObjectMeta = named("r", i)
-		o.httpRoutes = append(o.httpRoutes, r)
+		o.HTTPRoutes = append(o.HTTPRoutes, r)
 	}
-	return compile(o, surroundings{
-		services: town{}, labels: func(string) map[string]string { return nil },
-		certificate: func(string, string) (*tls.Certificate, error) { return nil, errors.New("it does not exist") },
-		address:     func(*gatewayv1.Gateway) netip.Addr { return netip.Addr{} },
+	return Make(o, Surroundings{
+		Services: town{}, Labels: func(string) map[string]string { return nil },
+		Certificate: func(string, string) (*tls.Certificate, error) { return nil, errors.New("it does not exist") },
+		Address:     func(*gatewayv1.Gateway) netip.Addr { return netip.Addr{} },
 	})
 }
 
@@ -67,7 +71,7 @@ func named(kind string, i int) metav1.ObjectMeta {
 }
 
 func TestRoutesGoToTheListenersThatHaveTheirHosts(t *testing.T) {
-	c := compileText(t, []string{`
+	c := planText(t, []string{`
 gatewayClassName: skiff
 listeners:
 - {name: any, port: 80, protocol: HTTP}
@@ -120,7 +124,7 @@ func TestWhatARuleCantHaveIsSaidAndAnsweredWithAnError(t *testing.T) {
 			"Accepted, ResolvedRefs, [web] [500: the filter ExtensionRef is not served], Dropped Rule: the filter ExtensionRef is not served"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			out := compileText(t, []string{gw}, []string{`{parentRefs: [{name: gw0}], rules: ` + c.rules + `}`})
+			out := planText(t, []string{gw}, []string{`{parentRefs: [{name: gw0}], rules: ` + c.rules + `}`})
 			p := out.routes[0].parents[0]
 			var answers []string
 			for _, r := range out.gateways[0].listeners[0].routes {
@@ -148,8 +152,10 @@ func TestWhatARuleCantHaveIsSaidAndAnsweredWithAnError(t *testing.T) {
 }
 
 func TestAStatusThatIsPublishedDoesNotChangeAgain(t *testing.T) {
-	c := compileText(t, []string{`{gatewayClassName: skiff, listeners: [{name: http, port: 80, protocol: HTTP}, {name: tcp, port: 81, protocol: TCP}]}`}, nil)
-	at := func(*listener) ingress.Serving { return ingress.Serving{Shared: 8080, Problem: "port 80: in use"} }
+	c := planText(t, []string{`{gatewayClassName: skiff, listeners: [{name: http, port: 80, protocol: HTTP}, {name: tcp, port: 81, protocol: TCP}]}`}, nil)
+	at := func(ingress.Listener) ingress.Serving {
+		return ingress.Serving{Shared: 8080, Problem: "port 80: in use"}
+	}
 	g := c.gateways[0]
 	g.object.Status = gatewayStatus(g, at)
 	if again := gatewayStatus(g, at); !equality.Semantic.DeepEqual(again, g.object.Status) {

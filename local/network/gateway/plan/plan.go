@@ -1,4 +1,4 @@
-package gateway
+package plan
 
 import (
 	"fmt"
@@ -6,36 +6,58 @@ import (
 
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
+	"skiff.local/skiff/local/network/gateway/rules"
 	"skiff.local/skiff/local/network/ingress"
 )
 
-// compile decides what is served, and what to tell about it.
-func compile(o objects, s surroundings) *compiled {
+// Make decides what is served of what there is. It has no effect but through the surroundings.
+func Make(o Objects, s Surroundings) *Plan {
 	c := &compiler{
-		surroundings: s, grants: o.grants, byName: map[string]*gateway{}, sets: map[string]*listenerSet{}, policies: map[target][]*policy{}, out: &compiled{},
+		Surroundings: s, grants: o.Grants, byName: map[string]*gateway{}, sets: map[string]*listenerSet{}, policies: map[target][]*policy{},
+		out: &Plan{attachable: s.Sets},
 	}
-	for _, p := range oldestFirst(o.policies) {
+	ours := map[gatewayv1.ObjectName]bool{}
+	for _, class := range o.Classes {
+		if class.Spec.ControllerName == ControllerName {
+			ours[gatewayv1.ObjectName(class.Name)] = true
+			c.out.classes = append(c.out.classes, class)
+		}
+	}
+	for _, p := range oldestFirst(o.Policies) {
 		c.policy(p)
 	}
-	for _, gw := range oldestFirst(o.gateways) {
+	for _, gw := range oldestFirst(o.Gateways) {
+		if !ours[gw.Spec.GatewayClassName] || gw.DeletionTimestamp != nil {
+			continue
+		}
 		g := c.gateway(gw)
 		c.out.gateways = append(c.out.gateways, g)
 		c.byName[gw.Namespace+"/"+gw.Name] = g
 	}
-	for _, set := range oldestFirst(o.sets) {
+	for _, set := range oldestFirst(o.Sets) {
 		c.listenerSet(set)
 	}
-	for _, r := range oldestFirst(o.httpRoutes) {
-		rules := c.httpRules(r)
-		c.attach(&route{object: r, kind: kindHTTP, status: &r.Status.RouteStatus}, r.Spec.CommonRouteSpec, r.Spec.Hostnames, rules)
+	for _, r := range oldestFirst(o.HTTPRoutes) {
+		refs := c.referencesOf(kindHTTP, r.Namespace)
+		c.attach(&route{
+			object: r, kind: kindHTTP, spec: &r.Spec.CommonRouteSpec, hosts: r.Spec.Hostnames, status: &r.Status.RouteStatus,
+			references: refs, rules: rules.HTTP(r, refs.secured),
+		})
 	}
-	for _, r := range oldestFirst(o.grpcRoutes) {
-		rules := c.grpcRules(r)
-		c.attach(&route{object: r, kind: kindGRPC, status: &r.Status.RouteStatus}, r.Spec.CommonRouteSpec, r.Spec.Hostnames, rules)
+	for _, r := range oldestFirst(o.GRPCRoutes) {
+		refs := c.referencesOf(kindGRPC, r.Namespace)
+		c.attach(&route{
+			object: r, kind: kindGRPC, spec: &r.Spec.CommonRouteSpec, hosts: r.Spec.Hostnames, status: &r.Status.RouteStatus,
+			references: refs, rules: rules.GRPC(r, refs.secured),
+		})
 	}
-	for _, r := range oldestFirst(o.tlsRoutes) {
-		rules := c.tlsRules(r)
-		c.attach(&route{object: r, kind: kindTLS, status: &r.Status.RouteStatus}, r.Spec.CommonRouteSpec, r.Spec.Hostnames, rules)
+	for _, r := range oldestFirst(o.TLSRoutes) {
+		refs := c.referencesOf(kindTLS, r.Namespace)
+		c.attach(&route{
+			object: r, kind: kindTLS, spec: &r.Spec.CommonRouteSpec, hosts: r.Spec.Hostnames, status: &r.Status.RouteStatus,
+			// What is passed on is the client's and the backend's own affair.
+			references: refs, rules: rules.TLS(r, refs.secured), passed: rules.TLS(r, refs.plain),
+		})
 	}
 	c.out.share()
 	return c.out
@@ -49,19 +71,19 @@ const (
 )
 
 type compiler struct {
-	surroundings
+	Surroundings
 	grants   []*gatewayv1.ReferenceGrant
 	byName   map[string]*gateway
 	sets     map[string]*listenerSet
 	policies map[target][]*policy // oldest first
 	age      int
-	out      *compiled
+	out      *Plan
 }
 
-// listeners are what the proxy is to serve.
-func (c *compiled) listeners() []ingress.Listener {
+// Listeners are what the proxy is to serve, the oldest Gateway's first.
+func (p *Plan) Listeners() []ingress.Listener {
 	var list []ingress.Listener
-	for _, g := range c.gateways {
+	for _, g := range p.gateways {
 		for _, l := range g.listeners {
 			if l.served() {
 				list = append(list, l.offer())
@@ -72,15 +94,19 @@ func (c *compiled) listeners() []ingress.Listener {
 }
 
 // attach puts a route's rules on the listeners of its parents that take it.
-func (c *compiler) attach(r *route, spec gatewayv1.CommonRouteSpec, hostnames []gatewayv1.Hostname, rules rules) {
+func (c *compiler) attach(r *route) {
 	c.age++
-	for _, ref := range spec.ParentRefs {
+	partial := ""
+	if without := r.rules.Partial(); without != "" {
+		partial = "Dropped Rule: " + without
+	}
+	for _, ref := range r.spec.ParentRefs {
 		g, set := c.parentOf(ref, r.object.GetNamespace())
 		if g == nil {
 			continue
 		}
-		p := parent{ref: ref, resolved: rules.resolved, partial: rules.partial()}
-		p.accepted = c.attachTo(g, set, r, ref, hostnames, rules)
+		p := parent{ref: ref, resolved: r.references.resolved, partial: partial}
+		p.accepted = c.attachTo(g, set, r, ref)
 		r.parents = append(r.parents, p)
 	}
 	c.out.routes = append(c.out.routes, r)
@@ -103,7 +129,7 @@ func (c *compiler) parentOf(ref gatewayv1.ParentReference, namespace string) (*g
 	return nil, nil
 }
 
-func (c *compiler) attachTo(g *gateway, set *listenerSet, r *route, ref gatewayv1.ParentReference, hostnames []gatewayv1.Hostname, rules rules) verdict {
+func (c *compiler) attachTo(g *gateway, set *listenerSet, r *route, ref gatewayv1.ParentReference) verdict {
 	name := fmt.Sprintf("gateway %s/%s", g.object.Namespace, g.object.Name)
 	if g.trouble != nil {
 		return bad(gatewayv1.RouteReasonPending, fmt.Sprintf("%s is not accepted: %s", name, g.trouble.message))
@@ -127,28 +153,28 @@ func (c *compiler) attachTo(g *gateway, set *listenerSet, r *route, ref gatewayv
 	}
 	any := false
 	for _, l := range open {
-		hosts := intersect(l.host, hostnames)
+		hosts := intersect(l.host, r.hosts)
 		if len(hosts) == 0 {
 			continue
 		}
 		any = true
 		l.attached[r.object] = true
 		if !l.passes() {
-			for _, p := range rules.policies {
+			for _, p := range r.references.policies {
 				p.usedBy(g)
 			}
 		}
 		for _, host := range hosts {
 			if g.mostSpecific(l.spec.Port, host) == l {
-				l.routes = append(l.routes, g.identity.shownBy(rules.at(l, host, c.age))...)
+				l.routes = append(l.routes, g.identity.shownBy(r.rulesFor(l).At(host, c.age))...)
 			}
 		}
 	}
 	if !any {
 		return bad(gatewayv1.RouteReasonNoMatchingListenerHostname, "none of its hostnames is among those of "+name)
 	}
-	if rules.useless() {
-		return bad(gatewayv1.RouteReasonUnsupportedValue, strings.Join(rules.unsupported, "; "))
+	if why := r.rules.Useless(); why != "" {
+		return bad(gatewayv1.RouteReasonUnsupportedValue, why)
 	}
 	return good(gatewayv1.RouteReasonAccepted)
 }

@@ -1,4 +1,4 @@
-package gateway
+package plan
 
 import (
 	"crypto/ecdsa"
@@ -24,11 +24,11 @@ import (
 	"skiff.local/skiff/local/network/ingress"
 )
 
-// compileManifests compiles objects that were created in the order that they are written in. In namespace default there is
+// planManifests plans objects that were created in the order that they are written in. In namespace default there is
 // a Secret cert, and ConfigMaps ca and other with one authority each.
-func compileManifests(t *testing.T, manifests string) *compiled {
+func planManifests(t *testing.T, manifests string) *Plan {
 	t.Helper()
-	var o objects
+	o := Objects{Classes: []*gatewayv1.GatewayClass{skiffClass}}
 	for i, text := range strings.Split(manifests, "\n---\n") {
 		var head metav1.TypeMeta
 		if err := yaml.Unmarshal([]byte(text), &head); err != nil {
@@ -45,34 +45,34 @@ func compileManifests(t *testing.T, manifests string) *compiled {
 		}
 		switch head.Kind {
 		case "Gateway":
-			o.gateways = append(o.gateways, &gatewayv1.Gateway{})
-			read(o.gateways[len(o.gateways)-1])
+			o.Gateways = append(o.Gateways, &gatewayv1.Gateway{})
+			read(o.Gateways[len(o.Gateways)-1])
 		case "HTTPRoute":
-			o.httpRoutes = append(o.httpRoutes, &gatewayv1.HTTPRoute{})
-			read(o.httpRoutes[len(o.httpRoutes)-1])
+			o.HTTPRoutes = append(o.HTTPRoutes, &gatewayv1.HTTPRoute{})
+			read(o.HTTPRoutes[len(o.HTTPRoutes)-1])
 		case "TLSRoute":
-			o.tlsRoutes = append(o.tlsRoutes, &gatewayv1.TLSRoute{})
-			read(o.tlsRoutes[len(o.tlsRoutes)-1])
+			o.TLSRoutes = append(o.TLSRoutes, &gatewayv1.TLSRoute{})
+			read(o.TLSRoutes[len(o.TLSRoutes)-1])
 		case "ListenerSet":
-			o.sets = append(o.sets, &gatewayv1.ListenerSet{})
-			read(o.sets[len(o.sets)-1])
+			o.Sets = append(o.Sets, &gatewayv1.ListenerSet{})
+			read(o.Sets[len(o.Sets)-1])
 		case "BackendTLSPolicy":
-			o.policies = append(o.policies, &gatewayv1.BackendTLSPolicy{})
-			read(o.policies[len(o.policies)-1])
+			o.Policies = append(o.Policies, &gatewayv1.BackendTLSPolicy{})
+			read(o.Policies[len(o.Policies)-1])
 		default:
 			t.Fatalf("what is a %q?", head.Kind)
 		}
 	}
 	cert, authority := aCertificate(t)
-	return compile(o, surroundings{
-		services: town{}, labels: func(string) map[string]string { return nil },
-		certificate: func(namespace, name string) (*tls.Certificate, error) {
+	return Make(o, Surroundings{
+		Services: town{}, Labels: func(string) map[string]string { return nil },
+		Certificate: func(namespace, name string) (*tls.Certificate, error) {
 			if namespace != "default" || name != "cert" {
 				return nil, errors.New("it does not exist")
 			}
 			return cert, nil
 		},
-		authorities: func(namespace, name string) (string, error) {
+		Authorities: func(namespace, name string) (string, error) {
 			switch namespace + "/" + name {
 			case "default/ca":
 				return authority, nil
@@ -83,7 +83,7 @@ func compileManifests(t *testing.T, manifests string) *compiled {
 			}
 			return "", errors.New("it does not exist")
 		},
-		address: func(*gatewayv1.Gateway) netip.Addr { return netip.Addr{} },
+		Address: func(*gatewayv1.Gateway) netip.Addr { return netip.Addr{} },
 	})
 }
 
@@ -102,7 +102,7 @@ func aCertificate(t *testing.T) (*tls.Certificate, string) {
 }
 
 // describe says of each listener what it is accepted as, its references, who may connect, and which hosts go where.
-func describe(c *compiled) []string {
+func describe(c *Plan) []string {
 	var lines []string
 	for _, g := range c.gateways {
 		for _, l := range g.listeners {
@@ -142,7 +142,7 @@ func same(t *testing.T, got []string, want ...string) {
 }
 
 func TestTLSRoutesGoToTLSListenersAlone(t *testing.T) {
-	c := compileManifests(t, `
+	c := planManifests(t, `
 kind: Gateway
 metadata: {name: gw}
 spec:
@@ -183,7 +183,7 @@ spec: {parentRefs: [{name: gw, sectionName: pass}], hostnames: [a.pass.test], ru
 		"astray: NotAllowedByListeners ResolvedRefs")
 }
 
-func parents(c *compiled) []string {
+func parents(c *Plan) []string {
 	var lines []string
 	for _, r := range c.routes {
 		for _, p := range r.parents {
@@ -194,7 +194,7 @@ func parents(c *compiled) []string {
 }
 
 func TestListenerSetsAddToTheGatewaysThatTakeThem(t *testing.T) {
-	c := compileManifests(t, `
+	c := planManifests(t, `
 kind: Gateway
 metadata: {name: gw}
 spec:
@@ -252,7 +252,7 @@ spec: {parentRefs: [{kind: ListenerSet, name: refused}], rules: [{backendRefs: [
 }
 
 func TestClientsAreVerifiedByWhatTheirPortAsks(t *testing.T) {
-	c := compileManifests(t, `
+	c := planManifests(t, `
 kind: Gateway
 metadata: {name: gw}
 spec:
@@ -348,7 +348,7 @@ spec:
 `
 
 func TestPoliciesSayHowBackendsAreSpokenTo(t *testing.T) {
-	c := compileManifests(t, backendPolicies)
+	c := planManifests(t, backendPolicies)
 	same(t, describe(c),
 		"gw/http: Accepted ResolvedRefs;  to web:443 HTTPS as port.test shown=true;  to web:80 HTTPS as whole.test shown=true;  to nobody;  to web-open:80 HTTP",
 		"plain/http: Accepted ResolvedRefs;  to web:443 HTTPS as port.test shown=false;  to web:80 HTTPS as whole.test shown=false;  to nobody;  to web-open:80 HTTP")
@@ -372,7 +372,7 @@ func TestPoliciesSayHowBackendsAreSpokenTo(t *testing.T) {
 }
 
 func TestPoliciesReachAllWhomTheGatewaySpeaksTo(t *testing.T) {
-	c := compileManifests(t, `
+	c := planManifests(t, `
 kind: Gateway
 metadata: {name: ends}
 spec:
@@ -427,13 +427,13 @@ spec:
 }
 
 func TestStatusesOfEveryKindDoNotChangeAgain(t *testing.T) {
-	c := compileManifests(t, backendPolicies+`
+	c := planManifests(t, backendPolicies+`
 ---
 kind: ListenerSet
 metadata: {name: set}
 spec: {parentRef: {name: gw}, listeners: [{name: http, port: 80, protocol: HTTP}]}
 `)
-	at := func(*listener) ingress.Serving { return ingress.Serving{Shared: 80} }
+	at := func(ingress.Listener) ingress.Serving { return ingress.Serving{Shared: 80} }
 	for _, g := range c.gateways {
 		g.object.Status = gatewayStatus(g, at)
 		if again := gatewayStatus(g, at); !equality.Semantic.DeepEqual(again, g.object.Status) {
