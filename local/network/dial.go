@@ -91,7 +91,7 @@ func (n *Network) dialRelay(ctx context.Context, network string, addr netip.Addr
 	if transport == "udp" {
 		return relayproto.PacketConn{Conn: stream}, nil
 	}
-	return stream, nil
+	return relayproto.Conn{Stream: stream}, nil
 }
 
 // relayDialError makes what the relay could not do look like what the kernel says here, since callers look for it.

@@ -163,6 +163,19 @@ func CloseWrite(c net.Conn) {
 	}
 }
 
+// Conn is a stream as everybody else knows a connection: CloseWrite ends one direction, and Close both.
+type Conn struct{ *yamux.Stream }
+
+// CloseWrite ends what is written. What comes can still be read.
+func (c Conn) CloseWrite() error { return c.Stream.Close() }
+
+// Close ends what is written, and reading on this side, at once.
+func (c Conn) Close() error {
+	err := c.Stream.Close()
+	c.SetReadDeadline(time.Now())
+	return err
+}
+
 // abort unblocks both directions of c, resetting it where the transport can.
 func abort(c net.Conn) {
 	if tcp, ok := c.(*net.TCPConn); ok {
