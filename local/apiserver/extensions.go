@@ -7,8 +7,10 @@ import (
 	apiextensions "k8s.io/apiextensions-apiserver/pkg/apiserver"
 	generatedopenapi "k8s.io/apiextensions-apiserver/pkg/generated/openapi"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apiserver/pkg/endpoints/filters"
 	"k8s.io/apiserver/pkg/endpoints/openapi"
 	genericapiserver "k8s.io/apiserver/pkg/server"
+	"k8s.io/apiserver/pkg/util/notfoundhandler"
 	"k8s.io/apiserver/pkg/util/webhook"
 	"k8s.io/kube-openapi/pkg/common"
 )
@@ -28,7 +30,9 @@ func newExtensions(shared genericapiserver.Config, backend backend, reach *reach
 			AuthResolverWrapper:  webhook.NewDefaultAuthenticationInfoResolverWrapper(reach.transport(), nil, shared.LoopbackClientConfig, shared.TracerProvider),
 		},
 	}
-	s, err := config.Complete().New(genericapiserver.NewEmptyDelegate())
+	// What nobody serves is not there, but only once all that is stored is served.
+	missing := notfoundhandler.New(shared.Serializer, filters.NoMuxAndDiscoveryIncompleteKey)
+	s, err := config.Complete().New(genericapiserver.NewEmptyDelegateWithCustomHandler(missing))
 	if err != nil {
 		return nil, fmt.Errorf("make server of custom resources: %w", err)
 	}

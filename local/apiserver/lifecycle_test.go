@@ -3,7 +3,9 @@ package apiserver
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
 
 	"skiff.local/skiff/local/store"
 )
@@ -92,6 +95,31 @@ func TestARestartFindsEverythingAsItWas(t *testing.T) {
 		}
 	case <-time.After(10 * time.Second):
 		t.Error("a watch from before the restart saw nothing")
+	}
+}
+
+// A 404 for what is stored would be acted on: the garbage collector deletes what a custom resource owns when its owner is
+// not found.
+func TestCustomResourcesAreUnavailableAndNotMissingUntilTheyAreServed(t *testing.T) {
+	s, err := makeServer(t.Context(), t.TempDir(), false, func(*Config) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.cfg.Store.(*store.Store).Close()
+	s.loop.serve(s.front.GenericAPIServer.Handler) // and no more of what Start does
+	config := s.LoopbackConfig()
+	client, err := rest.HTTPClientFor(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := client.Get(config.Host + "/apis/stable.example.com/v1/namespaces/default/crontabs/x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") == "" {
+		body, _ := io.ReadAll(resp.Body)
+		t.Errorf("%s %v %s, want 503 and when to ask again", resp.Status, resp.Header, body)
 	}
 }
 

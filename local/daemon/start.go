@@ -69,6 +69,9 @@ func (d *daemon) start(ctx, runCtx context.Context, undo *stack) error {
 	if err := d.network.WaitListening(ctx); err != nil {
 		return err
 	}
+	if err := d.api.WaitReady(ctx); err != nil {
+		return err
+	}
 	d.tell.phase(client.PhaseDNS, "the cluster's DNS answers")
 	close(d.ready)
 	d.tell.phase(client.PhaseReady, "")
