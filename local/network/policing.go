@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net/netip"
 	"reflect"
 	"slices"
@@ -12,7 +11,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	corelisters "k8s.io/client-go/listers/core/v1"
@@ -20,7 +18,6 @@ import (
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/record"
 
-	"skiff.local/skiff/local/network/policy"
 	"skiff.local/skiff/local/network/relayproto"
 )
 
@@ -143,110 +140,6 @@ func (p *policing) sync() {
 	}
 }
 
-// routed adds all other pods to the isolated ones, without a policy, while there are externalIPs to give them a way to.
-func (p *policing) routed(isolated map[types.UID]relayproto.PodPolicy) (map[types.UID]relayproto.PodPolicy, error) {
-	if len(p.network.program.externalIPs()) == 0 {
-		return isolated, nil
-	}
-	p.mu.Lock()
-	p.active = true
-	p.mu.Unlock()
-	pods, err := p.pods.List(labels.Everything())
-	if err != nil {
-		return isolated, err
-	}
-	all := maps.Clone(isolated)
-	if all == nil {
-		all = map[types.UID]relayproto.PodPolicy{}
-	}
-	for _, o := range p.withEarly(pods) {
-		if pod, ok := policy.PodOf(o); ok {
-			if _, has := all[pod.UID]; !has {
-				all[pod.UID] = relayproto.PodPolicy{Addr: pod.Addrs[0]}
-			}
-		}
-	}
-	return all, nil
-}
-
-// compile works out the policies of all pods.
-func (p *policing) compile() (map[types.UID]relayproto.PodPolicy, []policy.Problem, error) {
-	policies, err := p.policies.List(labels.Everything())
-	if err != nil {
-		return nil, nil, err
-	}
-	p.mu.Lock()
-	p.active = len(policies) > 0
-	p.mu.Unlock()
-	if len(policies) == 0 {
-		return nil, nil, nil
-	}
-	all, err := p.pods.List(labels.Everything())
-	if err != nil {
-		return nil, nil, err
-	}
-	pods := []policy.Pod{p.clusterDNS()}
-	for _, o := range p.withEarly(all) {
-		if pod, ok := policy.PodOf(o); ok {
-			pods = append(pods, pod)
-		}
-	}
-	spaces, err := p.spaces.List(labels.Everything())
-	if err != nil {
-		return nil, nil, err
-	}
-	byName := map[string]map[string]string{}
-	for _, ns := range spaces {
-		byName[ns.Name] = ns.Labels
-	}
-	wanted, problems := policy.Compile(policies, pods, byName)
-	return wanted, problems, nil
-}
-
-// withEarly replaces the pods that are known better than by their status.
-func (p *policing) withEarly(all []*corev1.Pod) []*corev1.Pod {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if len(p.early) == 0 {
-		return all
-	}
-	still := map[types.UID]*corev1.Pod{}
-	all = slices.Clone(all)
-	for i, o := range all {
-		if early := p.early[o.UID]; early != nil && o.Status.PodIP == "" {
-			still[o.UID], all[i] = early, early
-		}
-	}
-	p.early = still
-	return all
-}
-
-// clusterDNS stands for the pods of the cluster's DNS, which policies select by their well-known label: here it is the
-// relay.
-func (p *policing) clusterDNS() policy.Pod {
-	subnet := p.network.cfg.Subnet
-	return policy.Pod{
-		Namespace: metav1.NamespaceSystem, Name: "kube-dns", Labels: map[string]string{"k8s-app": "kube-dns"},
-		Addrs: []netip.Addr{RelayAddr(subnet), DNSAddr(subnet)},
-		Ports: []corev1.ContainerPort{{Name: "dns", ContainerPort: 53, Protocol: corev1.ProtocolUDP}, {Name: "dns-tcp", ContainerPort: 53, Protocol: corev1.ProtocolTCP}},
-	}
-}
-
-func (p *policing) guardOf(w relayproto.PodPolicy, routes []netip.Addr) relayproto.PodGuard {
-	subnet := p.network.cfg.Subnet
-	relay, host := RelayAddr(subnet), HostAddr(subnet)
-	g := relayproto.PodGuard{
-		Policy:  w,
-		Node:    []netip.Addr{GatewayAddr(subnet), relay},
-		Relayed: []netip.Prefix{ServiceRange(subnet), netip.PrefixFrom(relay, 32), netip.PrefixFrom(host, 32)},
-		Routed:  routes, Via: relay,
-	}
-	for _, ip := range routes {
-		g.Relayed = append(g.Relayed, netip.PrefixFrom(ip, 32))
-	}
-	return g
-}
-
 func (p *policing) guardLocked(uid types.UID) *guard {
 	g := p.guards[uid]
 	if g == nil {
@@ -255,71 +148,6 @@ func (p *policing) guardLocked(uid types.UID) *guard {
 		go g.run()
 	}
 	return g
-}
-
-// failing is told when a pod's policy is not enforced.
-func (p *policing) failing(uid types.UID, err error) {
-	pod := p.podOf(uid)
-	p.mu.Lock()
-	g := p.guards[uid]
-	p.mu.Unlock()
-	switch {
-	case pod == nil:
-	case g != nil && !g.isolates():
-		p.recorder.Eventf(pod, corev1.EventTypeWarning, "ExternalIPsNotReachable", "the externalIPs of Services can't be reached from this pod: %v", err)
-	default:
-		p.recorder.Eventf(pod, corev1.EventTypeWarning, "NetworkPolicyNotEnforced", "NetworkPolicies are not enforced for this pod: %v", err)
-	}
-}
-
-// podOf is the pod with this identity, or nil when there is none any more.
-func (p *policing) podOf(uid types.UID) *corev1.Pod {
-	pods, err := p.pods.List(labels.Everything())
-	if err != nil {
-		return nil
-	}
-	for _, pod := range pods {
-		if pod.UID == uid {
-			return pod
-		}
-	}
-	return nil
-}
-
-// complain makes an event of what has no meaning in a policy, once for as long as it lasts.
-func (p *policing) complain(problems []policy.Problem) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	now := map[types.UID]map[string]bool{}
-	for _, problem := range problems {
-		uid := problem.Policy.UID
-		if now[uid] == nil {
-			now[uid] = map[string]bool{}
-		}
-		now[uid][problem.Message] = true
-		if !p.told[uid][problem.Message] {
-			p.recorder.Event(problem.Policy, corev1.EventTypeWarning, "InvalidPolicy", problem.Message)
-		}
-	}
-	p.told = now
-}
-
-// unenforced lists why the policies of pods are not in force, by the pods' namespaces and names.
-func (p *policing) unenforced() map[types.NamespacedName]error {
-	p.mu.Lock()
-	guards := maps.Clone(p.guards)
-	p.mu.Unlock()
-	out := map[types.NamespacedName]error{}
-	for uid, g := range guards {
-		err := g.trouble()
-		if err == nil || !g.isolates() {
-			continue
-		}
-		if pod := p.podOf(uid); pod != nil {
-			out[types.NamespacedName{Namespace: pod.Namespace, Name: pod.Name}] = err
-		}
-	}
-	return out
 }
 
 // guardTimeout bounds what a pod's start waits for its policies.
