@@ -14,6 +14,7 @@ import (
 
 	"skiff.local/skiff/local/network"
 	"skiff.local/skiff/local/network/networktest"
+	"skiff.local/skiff/local/network/networktest/ports"
 )
 
 var (
@@ -41,12 +42,7 @@ func webService(c *networktest.Cluster, name string, ip int, nodePort int32) *co
 // freePort is a port that nothing on this machine listens on.
 func freePort(t *testing.T) int32 {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return int32(l.Addr().(*net.TCPAddr).Port)
+	return int32(ports.Free(t))
 }
 
 func expect(t *testing.T, what, got, want string) {

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/net/dns/dnsmessage"
 
+	"skiff.local/skiff/local/network/networktest/ports"
 	"skiff.local/skiff/local/network/relayproto"
 )
 
@@ -204,12 +205,7 @@ func startUpstream(t *testing.T, ttl uint32) (*upstream, netip.AddrPort) {
 
 func startServer(t *testing.T, cfg Config) netip.AddrPort {
 	t.Helper()
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	at := l.Addr().(*net.TCPAddr).AddrPort()
-	l.Close()
+	at := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), ports.Free(t))
 	ctx, cancel := context.WithCancel(context.Background())
 	t.Cleanup(cancel)
 	if err := New(cfg).Listen(ctx, at); err != nil {

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"skiff.local/skiff/local/network/networktest/ports"
 )
 
 // gatewayAPI applies the definitions of the release that skiff is built with, and removes them afterwards.
@@ -47,7 +49,7 @@ func TestGatewaysAreServed(t *testing.T) {
 	gatewayAPI(t)
 	eventuallySays(t, "gatewayclass/skiff", "Accepted=True/Accepted")
 
-	port, tlsPort := freePort(t), freePort(t)
+	port, tlsPort := int(ports.Free(t)), int(ports.Free(t))
 	roots := tlsSecret(t, "cert", "*.shop.test")
 	apply(t, fmt.Sprintf(`
 apiVersion: gateway.networking.k8s.io/v1

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"skiff.local/skiff/local/network/networktest/ports"
 )
 
 // One port carries connections undecrypted, and ends TLS for those that show a certificate; a ListenerSet adds another.
@@ -21,7 +23,7 @@ func TestGatewaysTellConnectionsApartByName(t *testing.T) {
 	roots := tlsSecret(t, "cert", "*.shop.test")
 	gatewayAPI(t)
 
-	secure, plain := freePort(t), freePort(t)
+	secure, plain := int(ports.Free(t)), int(ports.Free(t))
 	apply(t, fmt.Sprintf(`
 apiVersion: gateway.networking.k8s.io/v1
 kind: Gateway

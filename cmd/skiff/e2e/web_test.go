@@ -202,17 +202,6 @@ func answered(status int, location string) func(a answer) string {
 	}
 }
 
-// freePort is one that nobody has at this moment.
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
-
 // tlsSecret applies a Secret with a certificate for these names, and returns who trusts it.
 func tlsSecret(t *testing.T, name string, hosts ...string) *x509.CertPool {
 	t.Helper()

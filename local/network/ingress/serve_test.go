@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -22,6 +21,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"skiff.local/skiff/local/authority"
+	"skiff.local/skiff/local/network/networktest/ports"
 	"skiff.local/skiff/local/network/relayproto"
 )
 
@@ -192,7 +192,7 @@ func TestUpgradesAndGRPCPassThrough(t *testing.T) {
 // requests may fail, not even those with a body.
 func TestNoRequestIsLostWhileEndpointsChange(t *testing.T) {
 	w := newWorld(t)
-	dead := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), free(t))
+	dead := ports.Refusing(t)
 	w.set("web", backendServer(t, say("0")), dead)
 	w.apply(ing("web", 0, "web.localhost/ prefix web"))
 	client := w.clientFor(http1)

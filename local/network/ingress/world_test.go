@@ -26,6 +26,7 @@ import (
 
 	"skiff.local/skiff/local/authority"
 	"skiff.local/skiff/local/network/httpproxy"
+	"skiff.local/skiff/local/network/networktest/ports"
 	"skiff.local/skiff/local/network/relayproto"
 )
 
@@ -77,7 +78,7 @@ func newWorld(t *testing.T, objects ...runtime.Object) *world {
 			return d.DialContext(ctx, network, addr.String())
 		},
 		Bind:  []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()},
-		Ports: httpproxy.Ports{HTTP: []uint16{free(t)}, HTTPS: []uint16{free(t)}}, Authority: ca, AccessLog: w.log,
+		Ports: httpproxy.Ports{HTTP: []uint16{ports.Free(t)}, HTTPS: []uint16{ports.Free(t)}}, Authority: ca, AccessLog: w.log,
 		Logger: slog.New(slog.DiscardHandler),
 	})
 	if err := w.c.Watch(); err != nil {
@@ -89,16 +90,6 @@ func newWorld(t *testing.T, objects ...runtime.Object) *world {
 	go func() { defer close(ended); w.c.Run(ctx) }()
 	t.Cleanup(func() { cancel(); <-ended; factory.Shutdown() })
 	return w
-}
-
-func free(t *testing.T) uint16 {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).AddrPort().Port()
 }
 
 type syncBuffer struct {

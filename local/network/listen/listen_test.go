@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"skiff.local/skiff/local/network/networktest/ports"
 	"skiff.local/skiff/local/network/relayproto"
 )
 
@@ -40,15 +41,10 @@ func backend(t *testing.T, name string) netip.AddrPort {
 	return l.Addr().(*net.TCPAddr).AddrPort()
 }
 
-// deadPort is an address that refuses.
-func deadPort(t *testing.T) netip.AddrPort {
+// freeAddr is an address to listen at.
+func freeAddr(t *testing.T) netip.AddrPort {
 	t.Helper()
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).AddrPort()
+	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), ports.Free(t))
 }
 
 type recorder struct {
@@ -93,8 +89,8 @@ var web = Owner{Kind: "Service", Namespace: "default", Name: "web"}
 
 func TestAConnectionGoesToAnEndpointThatTakesIt(t *testing.T) {
 	m, _ := newManager(t)
-	port := Port{Addr: deadPort(t), Protocol: relayproto.TCP}
-	m.Set(web, map[Port]Target{port: {Backends: []netip.AddrPort{deadPort(t), backend(t, "one"), deadPort(t)}}})
+	port := Port{Addr: freeAddr(t), Protocol: relayproto.TCP}
+	m.Set(web, map[Port]Target{port: {Backends: []netip.AddrPort{ports.Refusing(t), backend(t, "one"), ports.Refusing(t)}}})
 	for range 10 {
 		if got, err := ask(t, port.Addr); got != "one hi" {
 			t.Fatalf("got %q, %v", got, err)
@@ -104,7 +100,7 @@ func TestAConnectionGoesToAnEndpointThatTakesIt(t *testing.T) {
 
 func TestWithoutEndpointsAConnectionIsReset(t *testing.T) {
 	m, _ := newManager(t)
-	port := Port{Addr: deadPort(t), Protocol: relayproto.TCP}
+	port := Port{Addr: freeAddr(t), Protocol: relayproto.TCP}
 	m.Set(web, map[Port]Target{port: {}})
 	if _, err := ask(t, port.Addr); !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("error = %v, want a reset", err)
@@ -113,19 +109,24 @@ func TestWithoutEndpointsAConnectionIsReset(t *testing.T) {
 
 func TestAChangeOfEndpointsIsSeenByTheNextConnection(t *testing.T) {
 	m, _ := newManager(t)
-	port := Port{Addr: deadPort(t), Protocol: relayproto.TCP}
+	port := Port{Addr: freeAddr(t), Protocol: relayproto.TCP}
 	one, two := backend(t, "one"), backend(t, "two")
 	m.Set(web, map[Port]Target{port: {Backends: []netip.AddrPort{one}}})
 	if got, _ := ask(t, port.Addr); got != "one hi" {
 		t.Fatalf("got %q", got)
 	}
+	begin := time.Now()
 	open, err := net.Dial("tcp", port.Addr.String())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer open.Close()
 	// The connection counts as made once its other end is.
-	time.Sleep(50 * time.Millisecond)
+	for deadline := begin.Add(10 * time.Second); m.unanswered.since(one.Addr(), begin) == nil; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("no endpoint has the connection")
+		}
+	}
 	m.Set(web, map[Port]Target{port: {Backends: []netip.AddrPort{two}}})
 	if got, _ := ask(t, port.Addr); got != "two hi" {
 		t.Fatalf("got %q", got)
@@ -142,7 +143,7 @@ func TestAChangeOfEndpointsIsSeenByTheNextConnection(t *testing.T) {
 
 func TestAffinityKeepsAClientOnItsEndpoint(t *testing.T) {
 	m, _ := newManager(t)
-	port := Port{Addr: deadPort(t), Protocol: relayproto.TCP}
+	port := Port{Addr: freeAddr(t), Protocol: relayproto.TCP}
 	all := []netip.AddrPort{backend(t, "one"), backend(t, "two"), backend(t, "three")}
 	m.Set(web, map[Port]Target{port: {Backends: all, Affinity: time.Hour}})
 	first, _ := ask(t, port.Addr)
@@ -192,7 +193,7 @@ func TestAPortThatIsTakenComesAliveWhenItIsFree(t *testing.T) {
 func TestTwoServicesCantHaveOnePort(t *testing.T) {
 	m, _ := newManager(t)
 	other := Owner{Kind: "Service", Namespace: "default", Name: "other"}
-	port := Port{Addr: deadPort(t), Protocol: relayproto.TCP}
+	port := Port{Addr: freeAddr(t), Protocol: relayproto.TCP}
 	m.Set(web, map[Port]Target{port: {Backends: []netip.AddrPort{backend(t, "web")}}})
 	m.Set(other, map[Port]Target{port: {Backends: []netip.AddrPort{backend(t, "other")}}})
 	if p := m.Problems(); len(p) != 1 || p[0].Owner != other || p[0].Holder != "Service default/web" {
@@ -228,7 +229,7 @@ func TestUDPFlowsFollowTheEndpoints(t *testing.T) {
 		return c.LocalAddr().(*net.UDPAddr).AddrPort()
 	}
 	one, two := echo("one"), echo("two")
-	port := Port{Addr: deadPort(t), Protocol: relayproto.UDP}
+	port := Port{Addr: freeAddr(t), Protocol: relayproto.UDP}
 	m.Set(web, map[Port]Target{port: {Backends: []netip.AddrPort{one}}})
 	c, err := net.Dial("udp", port.Addr.String())
 	if err != nil {

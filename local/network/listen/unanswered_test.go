@@ -17,7 +17,7 @@ func TestAConnectionIsUnansweredUntilItsEndpointSpeaks(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer silent.Close()
-	port, to := Port{Addr: deadPort(t), Protocol: relayproto.TCP}, silent.Addr().(*net.TCPAddr).AddrPort()
+	port, to := Port{Addr: freeAddr(t), Protocol: relayproto.TCP}, silent.Addr().(*net.TCPAddr).AddrPort()
 	m.Set(web, map[Port]Target{port: {Backends: []netip.AddrPort{to}}})
 	begin := time.Now()
 	unanswered := func(after time.Time) bool { return m.unanswered.since(to.Addr(), after) != nil }
