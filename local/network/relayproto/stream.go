@@ -118,7 +118,7 @@ func PipeAnswer(a, b net.Conn, answered func()) (sent int64) {
 		}
 		if err == nil {
 			var rest int64
-			rest, err = io.Copy(dst, src)
+			rest, err = copyRest(dst, src)
 			n += rest
 		}
 		if err != nil {
@@ -149,6 +149,40 @@ func copyFirst(dst, src net.Conn) (sent int64, err error) {
 		err = nil
 	}
 	return int64(n), err
+}
+
+// buffers are what copyRest copies by. One of its own for each direction was most of what a short connection cost: 172 µs of
+// the daemon's CPU time, mostly the garbage collector's, instead of 107.
+var buffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}
+
+// copyRest copies until src ends.
+func copyRest(dst, src net.Conn) (sent int64, err error) {
+	if isTCP(dst) && isTCP(src) {
+		return io.Copy(dst, src) // in the kernel, where that can
+	}
+	buf := buffers.Get().(*[32 << 10]byte)
+	defer buffers.Put(buf)
+	for {
+		n, readErr := src.Read(buf[:])
+		if n > 0 {
+			written, err := dst.Write(buf[:n])
+			sent += int64(written)
+			if err != nil {
+				return sent, err
+			}
+		}
+		if errors.Is(readErr, io.EOF) {
+			return sent, nil
+		}
+		if readErr != nil {
+			return sent, readErr
+		}
+	}
+}
+
+func isTCP(c net.Conn) bool {
+	_, ok := c.(*net.TCPConn)
+	return ok
 }
 
 // CloseWrite ends one direction: a yamux stream's Close is a half-close, other connections have CloseWrite.
