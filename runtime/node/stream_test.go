@@ -168,6 +168,7 @@ func TestStreams(t *testing.T) {
 		}
 	})
 	t.Run("stats", func(t *testing.T) {
+		c.in(t).needsCgroups()
 		if got := get("/stats/summary"); !strings.Contains(got, `"name":"main"`) || !strings.Contains(got, `"workingSetBytes"`) {
 			t.Error(got)
 		}
