@@ -284,6 +284,7 @@ type status struct {
 		Ready bool
 	}
 	Network  struct{ DNS bool }
+	Engine   struct{ Rootless bool }
 	Problems []struct{ Object, Reason, Message string }
 }
 
