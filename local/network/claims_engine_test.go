@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -37,7 +36,7 @@ func TestALoadBalancerAndIngressesShareAPort(t *testing.T) {
 	}
 	answers := func(host string, port int32, want string) {
 		t.Helper()
-		networktest.Eventually(t, 10*time.Second, func() string {
+		networktest.Eventually(t, networktest.Patience, func() string {
 			if got := httpGet(fmt.Sprintf("http://%s:%d/", host, port)); !strings.HasPrefix(got, want) {
 				return got
 			}
@@ -46,7 +45,7 @@ func TestALoadBalancerAndIngressesShareAPort(t *testing.T) {
 	}
 	status := func(want func([]corev1.LoadBalancerIngress) bool) (at []corev1.LoadBalancerIngress) {
 		t.Helper()
-		networktest.Eventually(t, 10*time.Second, func() string {
+		networktest.Eventually(t, networktest.Patience, func() string {
 			svc, err := c.Client.CoreV1().Services("default").Get(t.Context(), "balanced", metav1.GetOptions{})
 			if err != nil {
 				return err.Error()
@@ -89,7 +88,7 @@ func TestALoadBalancerAndIngressesShareAPort(t *testing.T) {
 		answers(own, port, "two")
 	}
 	answers("127.0.0.1", port, "one")
-	networktest.Eventually(t, 10*time.Second, func() string {
+	networktest.Eventually(t, networktest.Patience, func() string {
 		events, err := c.Client.CoreV1().Events("default").List(t.Context(), metav1.ListOptions{})
 		if err != nil {
 			return err.Error()

@@ -66,7 +66,7 @@ func testNetwork(t *testing.T, o networktest.Options) {
 	url := fmt.Sprintf("http://127.0.0.1:%d/", nodePort)
 
 	t.Run("a Service without endpoints refuses at once", func(t *testing.T) {
-		networktest.Eventually(t, 2*time.Second, func() string {
+		networktest.Eventually(t, networktest.Patience, func() string {
 			if got := client.Probe("connect", clusterIP+":80"); !strings.HasPrefix(got, "refused") {
 				return got
 			}
@@ -83,7 +83,7 @@ func testNetwork(t *testing.T, o networktest.Options) {
 
 	t.Run("a ClusterIP balances over its endpoints", func(t *testing.T) {
 		seen := map[string]bool{}
-		networktest.Eventually(t, 5*time.Second, func() string {
+		networktest.Eventually(t, networktest.Patience, func() string {
 			got := client.Probe("get", "http://"+clusterIP+"/")
 			seen[strings.Fields(got + " ?")[0]] = true
 			if seen["one"] && seen["two"] {
@@ -92,7 +92,7 @@ func testNetwork(t *testing.T, o networktest.Options) {
 			return fmt.Sprintf("%v, last %q", seen, got)
 		})
 		// As often as it takes to be its own endpoint.
-		networktest.Eventually(t, 5*time.Second, func() string {
+		networktest.Eventually(t, networktest.Patience, func() string {
 			if got := one.Probe("get", "http://"+clusterIP+"/"); !strings.HasPrefix(got, "one") {
 				return got
 			}
@@ -208,7 +208,7 @@ func testNetwork(t *testing.T, o networktest.Options) {
 	t.Run("the daemon dials pods and Services by name", func(t *testing.T) {
 		c.Slice("default", "web", []networktest.Port{httpPort, udpPort}, networktest.Endpoint{IP: two.IP.String(), UID: "two"})
 		for _, addr := range []string{two.IP.String() + ":8080", clusterIP + ":80", "web.default.svc:80", "web.default.svc.cluster.local:80"} {
-			networktest.Eventually(t, 2*time.Second, func() string {
+			networktest.Eventually(t, networktest.Patience, func() string {
 				client := http.Client{Transport: &http.Transport{DialContext: c.Network.DialContext, DisableKeepAlives: true}}
 				res, err := client.Get("http://" + addr + "/")
 				if err != nil {

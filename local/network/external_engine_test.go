@@ -23,7 +23,7 @@ func TestExternalIPsAnswerPods(t *testing.T) {
 	// Whatever this machine's network makes of that address, it does not answer with the pod's name.
 	reaches := func(from *networktest.Pod, want bool) {
 		t.Helper()
-		networktest.Eventually(t, 20*time.Second, func() string {
+		networktest.Eventually(t, networktest.Patience, func() string {
 			got := from.Probe("get", "http://"+external+"/")
 			if strings.HasPrefix(got, "server from") != want {
 				return from.Name + ": " + got
@@ -31,7 +31,7 @@ func TestExternalIPsAnswerPods(t *testing.T) {
 			return ""
 		})
 	}
-	networktest.Eventually(t, 20*time.Second, func() string { // without endpoints
+	networktest.Eventually(t, networktest.Patience, func() string { // without endpoints
 		if got := client.Probe("connect", external+":80"); !strings.HasPrefix(got, "refused") {
 			return got
 		}

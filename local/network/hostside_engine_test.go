@@ -25,7 +25,7 @@ func testSlowAccept(t *testing.T, c *networktest.Cluster) {
 	c.Service(webService(c, "slow", 21, 0))
 	c.Slice("default", "slow", []networktest.Port{{Name: "http", Port: int32(at.Port), Protocol: corev1.ProtocolTCP}},
 		networktest.Endpoint{IP: at.IP.String(), UID: "slow"})
-	networktest.Eventually(t, 20*time.Second, func() string {
+	networktest.Eventually(t, networktest.Patience, func() string {
 		conn, err := c.Network.DialContext(t.Context(), "tcp", "slow.default.svc:80")
 		if err != nil {
 			return err.Error()
@@ -69,7 +69,7 @@ func testHostNetwork(t *testing.T, c *networktest.Cluster, client *networktest.P
 	c.Service(webService(c, "onhost", 22, nodePort))
 	c.Slice("default", "onhost", []networktest.Port{{Name: "http", Port: int32(server.Addr().(*net.TCPAddr).Port), Protocol: corev1.ProtocolTCP}},
 		networktest.Endpoint{IP: c.Network.Status().Relay.String(), UID: "onhost"})
-	networktest.Eventually(t, 20*time.Second, func() string {
+	networktest.Eventually(t, networktest.Patience, func() string {
 		inside, outside := client.Probe("get", "http://"+c.ServiceIP(22)+"/"), httpGet(fmt.Sprintf("http://127.0.0.1:%d/", nodePort))
 		if inside != "the host" || outside != inside {
 			return fmt.Sprintf("from a pod %q, from here %q", inside, outside)

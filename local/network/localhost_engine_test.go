@@ -35,7 +35,7 @@ func testLocalhost(t *testing.T, c *networktest.Cluster, client *networktest.Pod
 			return got
 		}
 		var first string
-		networktest.Eventually(t, 20*time.Second, func() string {
+		networktest.Eventually(t, networktest.Patience, func() string {
 			if first = ask(); first != "one" && first != "two" {
 				return first
 			}
@@ -51,7 +51,7 @@ func testLocalhost(t *testing.T, c *networktest.Cluster, client *networktest.Pod
 			stays, want = both[0], "one"
 		}
 		c.Slice("default", name, []networktest.Port{httpPort, udpPort}, stays)
-		networktest.Eventually(t, 20*time.Second, func() string {
+		networktest.Eventually(t, networktest.Patience, func() string {
 			if got := ask(); got != want {
 				return got
 			}
@@ -69,7 +69,7 @@ func testLocalhost(t *testing.T, c *networktest.Cluster, client *networktest.Pod
 		defer conn.Close()
 		for i, want := range []string{"one x", "two x"} {
 			c.Slice("default", name, []networktest.Port{httpPort, udpPort}, both[i])
-			networktest.Eventually(t, 20*time.Second, func() string {
+			networktest.Eventually(t, networktest.Patience, func() string {
 				if got := exchange(conn, "x"); got != want {
 					return got
 				}
@@ -84,7 +84,7 @@ func testLocalhost(t *testing.T, c *networktest.Cluster, client *networktest.Pod
 		nobody := networktest.Endpoint{IP: c.PodIP(100*256 + 200)}
 		c.Slice("default", name, []networktest.Port{httpPort, udpPort}, nobody, both[0])
 		url := fmt.Sprintf("http://127.0.0.1:%d/", port)
-		networktest.Eventually(t, 20*time.Second, func() string {
+		networktest.Eventually(t, networktest.Patience, func() string {
 			if got := httpGet(url); !strings.HasPrefix(got, "one") {
 				return got
 			}
@@ -110,7 +110,7 @@ func testLocalhost(t *testing.T, c *networktest.Cluster, client *networktest.Pod
 			c.Service(s)
 			c.Slice("default", name, []networktest.Port{httpPort, udpPort}, networktest.Endpoint{IP: pod.IP.String()})
 			var ingress []corev1.LoadBalancerIngress
-			networktest.Eventually(t, 20*time.Second, func() string {
+			networktest.Eventually(t, networktest.Patience, func() string {
 				now, err := c.Client.CoreV1().Services("default").Get(t.Context(), name, metav1.GetOptions{})
 				if err != nil {
 					return err.Error()
@@ -123,21 +123,21 @@ func testLocalhost(t *testing.T, c *networktest.Cluster, client *networktest.Pod
 				return ""
 			})
 			if i == 0 {
-				networktest.Eventually(t, 20*time.Second, func() string {
+				networktest.Eventually(t, networktest.Patience, func() string {
 					if got := httpGet(fmt.Sprintf("http://localhost:%d/", port)); !strings.HasPrefix(got, "one") {
 						return got
 					}
 					return ""
 				})
 			}
-			networktest.Eventually(t, 20*time.Second, func() string {
+			networktest.Eventually(t, networktest.Patience, func() string {
 				if got := httpGet(fmt.Sprintf("http://localhost:%d/", s.Spec.HealthCheckNodePort)); !strings.Contains(got, `"localEndpoints": 1`) {
 					return got
 				}
 				return ""
 			})
 			inside := fmt.Sprintf("http://%s:%d/", c.Network.Status().Relay, s.Spec.HealthCheckNodePort)
-			networktest.Eventually(t, 20*time.Second, func() string {
+			networktest.Eventually(t, networktest.Patience, func() string {
 				if got := client.Probe("get", inside); !strings.Contains(got, `"localEndpoints": 1`) {
 					return got
 				}
@@ -146,7 +146,7 @@ func testLocalhost(t *testing.T, c *networktest.Cluster, client *networktest.Pod
 			if runtime.GOOS != "linux" {
 				continue
 			}
-			networktest.Eventually(t, 20*time.Second, func() string {
+			networktest.Eventually(t, networktest.Patience, func() string {
 				if got := httpGet(fmt.Sprintf("http://%s:%d/", ingress[len(ingress)-1].IP, port)); !strings.HasPrefix(got, pod.Name) {
 					return got
 				}
@@ -154,7 +154,7 @@ func testLocalhost(t *testing.T, c *networktest.Cluster, client *networktest.Pod
 			})
 		}
 		// The second one's claim to localhost is a problem that is told.
-		networktest.Eventually(t, 20*time.Second, func() string {
+		networktest.Eventually(t, networktest.Patience, func() string {
 			for _, p := range c.Network.Status().Problems {
 				if p.Object == "service/default/lb1-"+way && strings.Contains(p.Message, "Service default/lb0-"+way+" has it") {
 					return ""
@@ -177,7 +177,7 @@ func testLocalhost(t *testing.T, c *networktest.Cluster, client *networktest.Pod
 			t.Fatal(err)
 		}
 		url := fmt.Sprintf("http://127.0.0.1:%d/", port)
-		networktest.Eventually(t, 20*time.Second, func() string {
+		networktest.Eventually(t, networktest.Patience, func() string {
 			if got := httpGet(url); !strings.HasPrefix(got, "one") {
 				return got
 			}
@@ -189,7 +189,7 @@ func testLocalhost(t *testing.T, c *networktest.Cluster, client *networktest.Pod
 		if err := c.Client.CoreV1().Pods("default").Delete(t.Context(), "hosted-"+way, metav1.DeleteOptions{}); err != nil {
 			t.Fatal(err)
 		}
-		networktest.Eventually(t, 20*time.Second, func() string {
+		networktest.Eventually(t, networktest.Patience, func() string {
 			if got := httpGet(url); !strings.Contains(got, "refused") {
 				return got
 			}
@@ -206,7 +206,7 @@ func testLocalhost(t *testing.T, c *networktest.Cluster, client *networktest.Pod
 		name := "late-" + way
 		c.Service(webService(c, name, ip+5, port))
 		c.Slice("default", name, []networktest.Port{httpPort, udpPort}, both[0])
-		networktest.Eventually(t, 20*time.Second, func() string {
+		networktest.Eventually(t, networktest.Patience, func() string {
 			events, err := c.Client.CoreV1().Events("default").List(t.Context(), metav1.ListOptions{})
 			if err != nil {
 				return err.Error()
@@ -219,7 +219,7 @@ func testLocalhost(t *testing.T, c *networktest.Cluster, client *networktest.Pod
 			return fmt.Sprintf("no event names the holder: %+v", events.Items)
 		})
 		holder.Close()
-		networktest.Eventually(t, 20*time.Second, func() string {
+		networktest.Eventually(t, networktest.Patience, func() string {
 			if got := httpGet(fmt.Sprintf("http://127.0.0.1:%d/", port)); !strings.HasPrefix(got, "one") {
 				return got
 			}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/utils/ptr"
@@ -31,7 +30,7 @@ func TestLocalTrafficStaysOnItsNode(t *testing.T) {
 	stays := func(client, want string) {
 		t.Helper()
 		ask := func() string { return pods[client].Probe("get", "http://"+c.ServiceIP(20)+"/") }
-		networktest.Eventually(t, 10*time.Second, func() string {
+		networktest.Eventually(t, networktest.Patience, func() string {
 			if got := ask(); !strings.HasPrefix(got, want) && !strings.Contains(got, want) {
 				return got
 			}
@@ -48,7 +47,7 @@ func TestLocalTrafficStaysOnItsNode(t *testing.T) {
 	stays("client-three", "refused")
 	// Localhost is no node's.
 	for _, want := range []string{"one", "two"} {
-		networktest.Eventually(t, 10*time.Second, func() string {
+		networktest.Eventually(t, networktest.Patience, func() string {
 			if got := httpGet(fmt.Sprintf("http://127.0.0.1:%d/", port)); !strings.HasPrefix(got, want) {
 				return got
 			}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"strings"
 	"testing"
-	"time"
 
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -44,7 +43,7 @@ func TestNetworkPoliciesAreEnforced(t *testing.T) {
 	}
 	becomes := func(from *networktest.Pod, addr string, want bool) {
 		t.Helper()
-		networktest.Eventually(t, 10*time.Second, func() string {
+		networktest.Eventually(t, networktest.Patience, func() string {
 			if got := reaches(from, addr); got != want {
 				return from.Name + " to " + addr + ": the other way round"
 			}
@@ -53,7 +52,7 @@ func TestNetworkPoliciesAreEnforced(t *testing.T) {
 	}
 	settled := func() {
 		t.Helper()
-		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), networktest.Patience)
 		defer cancel()
 		for _, p := range []*networktest.Pod{db, web, other} {
 			if err := c.Network.Guard(ctx, p.Object, p.IP); err != nil {
@@ -66,7 +65,7 @@ func TestNetworkPoliciesAreEnforced(t *testing.T) {
 
 	t.Run("ingress", func(t *testing.T) {
 		apply("db", `{podSelector: {matchLabels: {app: db}}, ingress: [{from: [{podSelector: {matchLabels: {app: web}}}, {ipBlock: {cidr: 203.0.113.0/24, except: [203.0.113.7/32]}}], ports: [{port: 8080}, {port: 8443}, {protocol: UDP, port: 9091}]}]}`)
-		networktest.Eventually(t, 5*time.Second, func() string {
+		networktest.Eventually(t, networktest.Patience, func() string {
 			if reaches(other, direct) {
 				return "a pod that is not let through gets through"
 			}
@@ -107,7 +106,7 @@ func TestNetworkPoliciesAreEnforced(t *testing.T) {
 			t.Errorf("a pod without egress asks DNS: %q", got)
 		}
 		apply("dns", `{podSelector: {matchLabels: {app: web}}, policyTypes: [Egress], egress: [{to: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: kube-system}}, podSelector: {matchLabels: {k8s-app: kube-dns}}}], ports: [{protocol: UDP, port: 53}]}]}`)
-		networktest.Eventually(t, 10*time.Second, func() string {
+		networktest.Eventually(t, networktest.Patience, func() string {
 			if got := web.Probe("resolve", "db.default.svc.cluster.local", "A", c.ServiceIP(10), "udp"); got != c.ServiceIP(20) {
 				return got
 			}

@@ -173,7 +173,7 @@ func testEngineDies(t *testing.T, private *privateengine.Engine) {
 		}
 		return ""
 	}
-	networktest.Eventually(t, 10*time.Second, answers)
+	networktest.Eventually(t, networktest.Patience, answers)
 	// From the engine's host, where the cluster's network is a neighbour like any other.
 	inside := func() string {
 		return private.Run("bash", "-c", fmt.Sprintf(`exec 3<>/dev/tcp/%s/80 && printf 'GET / HTTP/1.0\r\n\r\n' >&3 && cat <&3`, c.ServiceIP(20)))

@@ -39,7 +39,7 @@ func TestKindsOfServices(t *testing.T) {
 		c.Slice("default", "sticky", []networktest.Port{httpPort, udpPort}, both...)
 		url := "http://" + c.ServiceIP(30) + "/"
 		var first string
-		networktest.Eventually(t, 3*time.Second, func() string {
+		networktest.Eventually(t, networktest.Patience, func() string {
 			first, _, _ = strings.Cut(client.Probe("get", url), " ")
 			if first != "one" && first != "two" {
 				return first
@@ -66,7 +66,7 @@ func TestKindsOfServices(t *testing.T) {
 			}
 		}
 		c.Slice("default", "sticky", []networktest.Port{httpPort, udpPort}, left)
-		networktest.Eventually(t, 3*time.Second, func() string {
+		networktest.Eventually(t, networktest.Patience, func() string {
 			if got := client.Probe("get", url); strings.HasPrefix(got, first+" ") || strings.HasPrefix(got, "error") {
 				return got
 			}
@@ -80,7 +80,7 @@ func TestKindsOfServices(t *testing.T) {
 		addr := c.ServiceIP(31) + ":90"
 		fixed := func(want string) {
 			t.Helper()
-			networktest.Eventually(t, 3*time.Second, func() string {
+			networktest.Eventually(t, networktest.Patience, func() string {
 				if got := client.Probe("udp", addr, "x", ":7777"); !strings.HasPrefix(got, want) {
 					return got
 				}
@@ -120,7 +120,7 @@ func TestKindsOfServices(t *testing.T) {
 		c.Service(s)
 		c.Slice("default", "telecom", []networktest.Port{{Name: "sctp", Port: 9093, Protocol: corev1.ProtocolSCTP}}, both...)
 		addr := c.ServiceIP(34) + ":99"
-		networktest.Eventually(t, 20*time.Second, func() string {
+		networktest.Eventually(t, networktest.Patience, func() string {
 			if got := client.Probe("sctp", addr); got != "acknowledged from "+addr {
 				return got
 			}
@@ -134,14 +134,14 @@ func TestKindsOfServices(t *testing.T) {
 		c.Slice("default", "lost", []networktest.Port{httpPort, udpPort}, nobody)
 		// The same port again is what the kernel does when it sends again what was not answered.
 		attempt := func() string { return client.Probe("connect", c.ServiceIP(32)+":80", ":7778") }
-		networktest.Eventually(t, 5*time.Second, func() string {
+		networktest.Eventually(t, networktest.Patience, func() string {
 			if got := attempt(); !strings.Contains(got, "timeout") {
 				return got
 			}
 			return ""
 		})
 		c.Slice("default", "lost", []networktest.Port{httpPort, udpPort}, both[0])
-		networktest.Eventually(t, 5*time.Second, func() string {
+		networktest.Eventually(t, networktest.Patience, func() string {
 			if got := attempt(); !strings.HasPrefix(got, "open") {
 				return got
 			}
@@ -154,7 +154,7 @@ func TestKindsOfServices(t *testing.T) {
 		resets := networktest.Port{Name: "http", Port: 9094, Protocol: corev1.ProtocolTCP}
 		asks := func(want string) {
 			t.Helper()
-			networktest.Eventually(t, 20*time.Second, func() string {
+			networktest.Eventually(t, networktest.Patience, func() string {
 				if got := client.Probe("reset", c.ServiceIP(35)+":80", ":7779"); got != want {
 					return got
 				}
@@ -205,7 +205,7 @@ func TestKindsOfServices(t *testing.T) {
 			}
 		}
 		last := "http://" + c.ServiceIP(1000+services-1) + "/"
-		networktest.Eventually(t, 10*time.Second, func() string {
+		networktest.Eventually(t, networktest.Patience, func() string {
 			if got := client.Probe("get", last); !strings.HasPrefix(got, "two") {
 				return got
 			}

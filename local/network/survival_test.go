@@ -30,7 +30,7 @@ func TestWhatSurvivesWhat(t *testing.T) {
 		}
 		return ""
 	}
-	networktest.Eventually(t, 2*time.Second, answers)
+	networktest.Eventually(t, networktest.Patience, answers)
 	relay := docker.RelayName(c.Profile)
 
 	t.Run("the relay is killed", func(t *testing.T) {
@@ -44,7 +44,7 @@ func TestWhatSurvivesWhat(t *testing.T) {
 		if err := c.Engine.KillContainer(t.Context(), relay, "KILL"); err != nil {
 			t.Fatal(err)
 		}
-		networktest.Eventually(t, 5*time.Second, answers)
+		networktest.Eventually(t, networktest.Patience, answers)
 		took := time.Since(begin)
 		ms, err := strconv.Atoi(<-outage)
 		if err != nil || ms > 3000 {
@@ -58,7 +58,7 @@ func TestWhatSurvivesWhat(t *testing.T) {
 		if err := c.Engine.RemoveContainer(t.Context(), relay, docker.RemoveOptions{Force: true}); err != nil {
 			t.Fatal(err)
 		}
-		networktest.Eventually(t, 5*time.Second, answers)
+		networktest.Eventually(t, networktest.Patience, answers)
 		t.Logf("back after %v", time.Since(begin))
 	})
 
@@ -84,7 +84,7 @@ func TestWhatSurvivesWhat(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Logf("adopted in %v", time.Since(begin))
-		networktest.Eventually(t, 2*time.Second, func() string {
+		networktest.Eventually(t, networktest.Patience, func() string {
 			res, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/", nodePort))
 			if err != nil {
 				return err.Error()
@@ -101,7 +101,7 @@ func TestWhatSurvivesWhat(t *testing.T) {
 	t.Run("the relay restarts while the daemon is away", func(t *testing.T) {
 		c.Stop()
 		// The state is kept a second after the last change.
-		networktest.Eventually(t, 3*time.Second, func() string {
+		networktest.Eventually(t, networktest.Patience, func() string {
 			if _, err := c.Engine.StatPath(t.Context(), relay, "/run/skiff/relay.json"); err != nil {
 				return err.Error()
 			}
@@ -113,7 +113,7 @@ func TestWhatSurvivesWhat(t *testing.T) {
 		if err := c.Engine.StartContainer(t.Context(), relay); err != nil {
 			t.Fatal(err)
 		}
-		networktest.Eventually(t, 3*time.Second, answers)
+		networktest.Eventually(t, networktest.Patience, answers)
 	})
 
 	t.Run("a stopped network starts again, a removed one leaves nothing", func(t *testing.T) {

@@ -60,7 +60,7 @@ func TestARestartedDaemonAdoptsAndRestartsNothing(t *testing.T) {
 	if before.Status.Conditions[2].LastTransitionTime != after.Status.Conditions[2].LastTransitionTime {
 		t.Error("the pod was unready for a moment")
 	}
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(patience)
 	for {
 		left := strings.Join(c.left(), "\n")
 		if !strings.Contains(left, "_gone_") && !strings.Contains(left, "k8s_gone-") {

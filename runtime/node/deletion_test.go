@@ -23,7 +23,7 @@ func testForceDelete(t *testing.T, c *cluster) {
 
 func (c *cluster) untilGoneFromEngine(pod string) {
 	c.t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(patience)
 	for {
 		left := strings.Join(c.left(), "\n")
 		if !strings.Contains(left, "_"+pod+"_default_") && !strings.Contains(left, "k8s_"+pod+"-") {

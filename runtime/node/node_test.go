@@ -425,11 +425,17 @@ func (c *cluster) exec(name, container string, command ...string) string {
 // left lists what the engine still has of the cluster.
 func (c *cluster) left() []string {
 	var out []string
-	list, _ := c.engine.ListContainers(context.Background(), docker.ListOptions{Labels: map[string]string{docker.LabelProfile: c.profile}})
+	list, err := c.engine.ListContainers(context.Background(), docker.ListOptions{Labels: map[string]string{docker.LabelProfile: c.profile}})
+	if err != nil {
+		out = append(out, "perhaps containers: "+err.Error())
+	}
 	for _, k := range list {
 		out = append(out, k.Name+" "+string(k.Status))
 	}
-	volumes, _ := c.engine.ListVolumes(context.Background(), map[string]string{docker.LabelProfile: c.profile})
+	volumes, err := c.engine.ListVolumes(context.Background(), map[string]string{docker.LabelProfile: c.profile})
+	if err != nil {
+		out = append(out, "perhaps volumes: "+err.Error())
+	}
 	for _, v := range volumes {
 		out = append(out, "volume "+v.Name)
 	}
@@ -438,7 +444,7 @@ func (c *cluster) left() []string {
 
 func (c *cluster) untilNothingLeft() {
 	c.t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(patience)
 	for {
 		left := c.left()
 		if len(left) == 0 {

@@ -98,6 +98,10 @@ func (c *Cluster) Slice(namespace, service string, ports []Port, endpoints ...En
 	}
 }
 
+// Patience bounds what should happen at once; chosen generous, because machines that run tests are slow and shared, and what
+// never happens fails all the same.
+const Patience = 30 * time.Second
+
 // Eventually waits until check returns the empty string, and fails with what it returned last.
 func Eventually(t testing.TB, within time.Duration, check func() string) {
 	t.Helper()
