@@ -20,7 +20,8 @@ type job func(ctx context.Context) (apply func(), err error)
 func (w *Worker) launch(op plan.Op) {
 	key := op.Key()
 	ctx, cancel := context.WithCancel(w.ctx)
-	w.flights[key] = &flight{since: time.Now(), deadline: op.Deadline, cancel: cancel}
+	f := &flight{since: time.Now(), deadline: op.Deadline, cancel: cancel}
+	w.flights[key] = f
 	work := w.jobFor(op)
 	w.cfg.Logger.Debug("pod operation", "pod", w.pod.Namespace+"/"+w.pod.Name, "op", op.String())
 	go func() {
@@ -32,7 +33,7 @@ func (w *Worker) launch(op plan.Op) {
 			switch {
 			case err == nil:
 				delete(w.faults, key)
-			case cancelled:
+			case cancelled, f.outdated:
 			default:
 				w.fail(op, err)
 			}

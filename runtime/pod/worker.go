@@ -3,6 +3,7 @@ package pod
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -90,6 +91,7 @@ type flight struct {
 	since    time.Time
 	deadline time.Time
 	cancel   context.CancelFunc
+	outdated bool // what it may fail for has changed since it began
 }
 
 type proberKey struct {
@@ -152,13 +154,23 @@ func (w *Worker) Deleted() {
 func (w *Worker) SourcesChanged() {
 	w.post(func() {
 		w.stale = true
-		for key := range w.faults {
-			switch key.Kind {
-			case plan.Source, plan.CreateContainer, plan.CreateSandbox:
-				delete(w.faults, key)
-			}
-		}
+		w.forgive(plan.Source, plan.CreateContainer, plan.CreateSandbox)
 	})
+}
+
+// forgive makes what failed be tried again at once. What is under way may have looked before the change, and failed by the time it
+// is known here: its failure does not count either.
+func (w *Worker) forgive(kinds ...plan.Kind) {
+	for key := range w.faults {
+		if slices.Contains(kinds, key.Kind) {
+			delete(w.faults, key)
+		}
+	}
+	for key, f := range w.flights {
+		if slices.Contains(kinds, key.Kind) {
+			f.outdated = true
+		}
+	}
 }
 
 // Host asks the pod's pause container what the engine's machine has left; it fails when none is running.
@@ -179,13 +191,7 @@ func (w *Worker) Host(ctx context.Context) (wire.Host, error) {
 
 // ImagesChanged tells the worker that the engine got new images: a pull that waits is tried again at once.
 func (w *Worker) ImagesChanged() {
-	w.post(func() {
-		for key := range w.faults {
-			if key.Kind == plan.EnsureImage {
-				delete(w.faults, key)
-			}
-		}
-	})
+	w.post(func() { w.forgive(plan.EnsureImage) })
 }
 
 // Reclaim tells the worker whether the node's disk is short: while it is, nothing dead is kept, and of a pod that has ended nothing
