@@ -97,9 +97,9 @@ type Config struct {
 	// container starts before. Nil: there are none.
 	Isolate func(ctx context.Context, pod *v1.Pod, address netip.Addr)
 	Logger  *slog.Logger
-	// Starts, Removals and Detachments (the ends of sandboxes) bound how many of them the engine is asked for at a time, over
-	// all pods; nil for no bound.
-	Starts, Removals, Detachments *Slots
+	// Starts, Stops, Removals and Detachments (the ends of sandboxes) bound how many of them the engine is asked for at a time,
+	// over all pods; nil for no bound. A stop that takes its time keeps nobody waiting for long.
+	Starts, Stops, Removals, Detachments *Slots
 
 	oom oomProbe
 }

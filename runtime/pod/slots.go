@@ -3,6 +3,7 @@ package pod
 import (
 	"context"
 	"sync"
+	"time"
 )
 
 // Slots bound how many operations run at a time. Who finishes something that was begun goes before who begins: when many
@@ -42,6 +43,16 @@ func (s *Slots) take(ctx context.Context, urgent bool) error {
 		s.forget(turn)
 		return ctx.Err()
 	}
+}
+
+// hold waits for a slot and has it for d at most, or until done is called.
+func (s *Slots) hold(ctx context.Context, d time.Duration) (done func(), err error) {
+	if err := s.take(ctx, false); err != nil {
+		return nil, err
+	}
+	give := sync.OnceFunc(s.give)
+	timer := time.AfterFunc(d, give)
+	return func() { timer.Stop(); give() }, nil
 }
 
 // forget leaves the queue; a slot that was handed over in the meantime is given on.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 func TestWhoFinishesGoesFirst(t *testing.T) {
@@ -36,4 +37,27 @@ func TestWhoFinishesGoesFirst(t *testing.T) {
 			t.Errorf("order %v, free %d", order, s.free)
 		}
 	})
+}
+
+func TestASlotIsHeldForAWhileAtMost(t *testing.T) {
+	s := NewSlots(1)
+	done, err := s.hold(t.Context(), time.Millisecond)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.take(t.Context(), false); err != nil { // once the while is over
+		t.Fatal(err)
+	}
+	done()
+	if s.free != 0 {
+		t.Errorf("a slot was given back twice: %d are free", s.free)
+	}
+	s.give()
+	if done, err = s.hold(t.Context(), time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	done()
+	if s.free != 1 {
+		t.Errorf("%d slots are free, want 1", s.free)
+	}
 }

@@ -19,6 +19,8 @@ import (
 const (
 	// leastGrace is what a container always gets between its signal and the kill, however much its preStop hook took.
 	leastGrace = 2 * time.Second
+	// stopTurn is how long a stop may keep the next ones waiting. Chosen: a container that ends at its signal is down by then.
+	stopTurn = 100 * time.Millisecond
 	// endpointsPatience bounds the wait for Services to forget the pod. Chosen: programming the relay takes milliseconds.
 	endpointsPatience = 3 * time.Second
 )
@@ -43,11 +45,16 @@ func (w *Worker) stopContainer(op plan.Op) job {
 		if hooked && time.Until(op.Deadline) > 0 {
 			w.preStop(ctx, pod, c, op, ips)
 		}
+		turn, err := w.cfg.Stops.hold(ctx, stopTurn)
+		if err != nil {
+			return nil, err
+		}
 		grace := time.Until(op.Deadline)
 		if !op.Quiet {
 			grace = max(grace, leastGrace)
 		}
-		err := w.cfg.Engine.StopContainer(ctx, op.ID, docker.StopOptions{Grace: max(grace, 0)})
+		err = w.cfg.Engine.StopContainer(ctx, op.ID, docker.StopOptions{Grace: max(grace, 0)})
+		turn()
 		if err != nil && !errors.Is(err, docker.ErrNotFound) {
 			return nil, err
 		}
