@@ -55,9 +55,7 @@ func (e *Engine) InspectNetwork(ctx context.Context, name string) (*Network, err
 
 // DetachParallel is how many running containers with an address should be stopped or removed at a time. Engines take them off
 // their network behind locks of their own, so that many at a time are not faster: measured on 20.10 under load, thirty pods took
-// 12.2 s three at a time, 8.7 s five and 10.5 s eight at a time. And they are not harmless: the engine keeps count of a network's
-// containers in a way that loses some now and then (it did with 16 and more at once, and it has with five), and a network that seems
-// to be in use can't be removed until the engine is restarted.
+// 12.2 s three at a time, 8.7 s five and 10.5 s eight at a time.
 const DetachParallel = 5
 
 // RemoveNetwork removes a network. One with containers on it is ErrForbidden or ErrConflict, as the engine has it, and ErrLostCount
