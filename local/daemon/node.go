@@ -151,7 +151,7 @@ func (u usage) PodUsage(ctx context.Context, pods []*corev1.Pod) (map[types.UID]
 		}
 	}
 	if len(used) == 0 && len(pods) > 0 {
-		if info, err := u.d.engine.Info(ctx); err == nil && !info.HasCgroups() {
+		if counts, err := u.d.engine.CountsUsage(ctx); err == nil && !counts {
 			return nil, apierrors.NewServiceUnavailable("the Docker Engine runs without cgroups, so nobody counts what containers use")
 		}
 	}

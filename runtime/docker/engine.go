@@ -33,7 +33,7 @@ type Engine struct {
 	source   string
 	tls      bool
 	features Features
-	counts   atomic.Pointer[bool] // see countsUsage
+	counts   atomic.Pointer[bool] // see CountsUsage
 }
 
 // Options says where the engine is. The zero value asks the environment as docker itself would.

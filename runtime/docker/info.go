@@ -75,7 +75,7 @@ func goArchitecture(machine string) string {
 // without cgroups is ErrUnsupported: it answers with the usage of the whole machine.
 func (e *Engine) Stats(ctx context.Context, id string) (*Stats, error) {
 	const op = "read the usage of container"
-	if counts, err := e.countsUsage(ctx); err != nil {
+	if counts, err := e.CountsUsage(ctx); err != nil {
 		return nil, err
 	} else if !counts {
 		return nil, &Error{
@@ -95,8 +95,9 @@ func (e *Engine) Stats(ctx context.Context, id string) (*Stats, error) {
 	return statsFrom(&raw), nil
 }
 
-// countsUsage reports whether containers have cgroups; it asks the engine until that was answered once.
-func (e *Engine) countsUsage(ctx context.Context) (bool, error) {
+// CountsUsage reports whether the engine knows what containers use, for which they have to have cgroups. It is asked until it has
+// answered once.
+func (e *Engine) CountsUsage(ctx context.Context) (bool, error) {
 	if known := e.counts.Load(); known != nil {
 		return *known, nil
 	}

@@ -162,22 +162,8 @@ func copyRest(dst, src net.Conn) (sent int64, err error) {
 	}
 	buf := buffers.Get().(*[32 << 10]byte)
 	defer buffers.Put(buf)
-	for {
-		n, readErr := src.Read(buf[:])
-		if n > 0 {
-			written, err := dst.Write(buf[:n])
-			sent += int64(written)
-			if err != nil {
-				return sent, err
-			}
-		}
-		if errors.Is(readErr, io.EOF) {
-			return sent, nil
-		}
-		if readErr != nil {
-			return sent, readErr
-		}
-	}
+	// Bare, or a TCP connection at one end would copy by a buffer of its own.
+	return io.CopyBuffer(struct{ io.Writer }{dst}, struct{ io.Reader }{src}, buf[:])
 }
 
 func isTCP(c net.Conn) bool {

@@ -1,145 +1,13 @@
 package plan
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
-	"errors"
 	"fmt"
-	"math/big"
-	"net/netip"
-	"slices"
-	"strings"
 	"testing"
-	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
-	"sigs.k8s.io/yaml"
 
 	"skiff.local/skiff/local/network/ingress"
 )
-
-// planManifests plans objects that were created in the order that they are written in. In namespace default there is
-// a Secret cert, and ConfigMaps ca and other with one authority each.
-func planManifests(t *testing.T, manifests string) *Plan {
-	t.Helper()
-	o := Objects{Classes: []*gatewayv1.GatewayClass{skiffClass}}
-	for i, text := range strings.Split(manifests, "\n---\n") {
-		var head metav1.TypeMeta
-		if err := yaml.Unmarshal([]byte(text), &head); err != nil {
-			t.Fatalf("%v in %s", err, text)
-		}
-		read := func(into metav1.Object) {
-			if err := yaml.UnmarshalStrict([]byte(text), into); err != nil {
-				t.Fatalf("%v in %s", err, text)
-			}
-			into.SetCreationTimestamp(metav1.NewTime(time.Unix(int64(i), 0)))
-			if into.GetNamespace() == "" {
-				into.SetNamespace("default")
-			}
-		}
-		switch head.Kind {
-		case "Gateway":
-			o.Gateways = append(o.Gateways, &gatewayv1.Gateway{})
-			read(o.Gateways[len(o.Gateways)-1])
-		case "HTTPRoute":
-			o.HTTPRoutes = append(o.HTTPRoutes, &gatewayv1.HTTPRoute{})
-			read(o.HTTPRoutes[len(o.HTTPRoutes)-1])
-		case "TLSRoute":
-			o.TLSRoutes = append(o.TLSRoutes, &gatewayv1.TLSRoute{})
-			read(o.TLSRoutes[len(o.TLSRoutes)-1])
-		case "ListenerSet":
-			o.Sets = append(o.Sets, &gatewayv1.ListenerSet{})
-			read(o.Sets[len(o.Sets)-1])
-		case "BackendTLSPolicy":
-			o.Policies = append(o.Policies, &gatewayv1.BackendTLSPolicy{})
-			read(o.Policies[len(o.Policies)-1])
-		default:
-			t.Fatalf("what is a %q?", head.Kind)
-		}
-	}
-	cert, authority := aCertificate(t)
-	return Make(o, Surroundings{
-		Services: town{}, Labels: func(string) map[string]string { return nil },
-		Certificate: func(namespace, name string) (*tls.Certificate, error) {
-			if namespace != "default" || name != "cert" {
-				return nil, errors.New("it does not exist")
-			}
-			return cert, nil
-		},
-		Authorities: func(namespace, name string) (string, error) {
-			switch namespace + "/" + name {
-			case "default/ca":
-				return authority, nil
-			case "default/other":
-				return authority + authority, nil
-			case "default/broken":
-				return "none", nil
-			}
-			return "", errors.New("it does not exist")
-		},
-		Address: func(*gatewayv1.Gateway) netip.Addr { return netip.Addr{} },
-	})
-}
-
-func aCertificate(t *testing.T) (*tls.Certificate, string) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"shop.test"}, NotAfter: time.Now().Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
-}
-
-// describe says of each listener what it is accepted as, its references, who may connect, and which hosts go where.
-func describe(c *Plan) []string {
-	var lines []string
-	for _, g := range c.gateways {
-		for _, l := range g.listeners {
-			_, owner := l.owner()
-			line := fmt.Sprintf("%s/%s: %s %s", owner.GetName(), l.spec.Name, l.accepted.reason, l.resolved.reason)
-			if !l.served() {
-				line += ", not served"
-			}
-			if l.clients != nil {
-				line += fmt.Sprintf(", clients optional=%v", l.clients.Optional)
-			}
-			if d := l.displaced; d != nil {
-				line += fmt.Sprintf(", for %s/%s alone", d.gateway.object.Name, d.spec.Name)
-			}
-			for _, r := range l.routes {
-				line += "; " + r.Host + " to "
-				if b := r.Backend; b != nil {
-					line += fmt.Sprintf("%s:%d %s", b.Service.Name, b.Port, b.Protocol)
-					if b.TLS != nil {
-						line += fmt.Sprintf(" as %s shown=%v", b.TLS.ServerName, b.TLS.Certificate != nil)
-					}
-				} else {
-					line += "nobody"
-				}
-			}
-			lines = append(lines, line)
-		}
-	}
-	return lines
-}
-
-func same(t *testing.T, got []string, want ...string) {
-	t.Helper()
-	if !slices.Equal(got, want) {
-		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
-	}
-}
 
 func TestTLSRoutesGoToTLSListenersAlone(t *testing.T) {
 	c := planManifests(t, `
@@ -181,16 +49,6 @@ spec: {parentRefs: [{name: gw, sectionName: pass}], hostnames: [a.pass.test], ru
 	same(t, parents(c),
 		"pages: NotAllowedByListeners ResolvedRefs", "db: Accepted ResolvedRefs", "broken: Accepted BackendNotFound",
 		"astray: NotAllowedByListeners ResolvedRefs")
-}
-
-func parents(c *Plan) []string {
-	var lines []string
-	for _, r := range c.routes {
-		for _, p := range r.parents {
-			lines = append(lines, fmt.Sprintf("%s: %s %s", r.object.GetName(), p.accepted.reason, p.resolved.reason))
-		}
-	}
-	return lines
 }
 
 func TestListenerSetsAddToTheGatewaysThatTakeThem(t *testing.T) {

@@ -3,6 +3,7 @@ package rules
 import (
 	"net/http"
 
+	"k8s.io/utils/ptr"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"skiff.local/skiff/local/network/httpproxy/routing"
@@ -39,7 +40,7 @@ func (f *filters) http(list []gatewayv1.HTTPRouteFilter) {
 		case filter.RequestRedirect != nil:
 			t.Redirect = redirect(filter.RequestRedirect)
 		case filter.URLRewrite != nil:
-			t.UpstreamHost = text(filter.URLRewrite.Hostname, "")
+			t.UpstreamHost = string(ptr.Deref(filter.URLRewrite.Hostname, ""))
 			t.PathChange = pathChange(filter.URLRewrite.Path)
 		case filter.CORS != nil:
 			t.CORS = cors(filter.CORS)
@@ -49,20 +50,17 @@ func (f *filters) http(list []gatewayv1.HTTPRouteFilter) {
 	}
 }
 
+// grpc takes filters that are some of HTTP's, by another name.
 func (f *filters) grpc(list []gatewayv1.GRPCRouteFilter) {
-	t := f.route
-	for _, filter := range list {
-		switch {
-		case filter.RequestHeaderModifier != nil:
-			t.Request = headers(filter.RequestHeaderModifier)
-		case filter.ResponseHeaderModifier != nil:
-			t.Response = headers(filter.ResponseHeaderModifier)
-		case filter.RequestMirror != nil:
-			f.mirror(filter.RequestMirror)
-		default:
-			f.rules.unsupport("the filter %s is not served", filter.Type)
+	same := make([]gatewayv1.HTTPRouteFilter, len(list))
+	for i, filter := range list {
+		same[i] = gatewayv1.HTTPRouteFilter{
+			Type:                  gatewayv1.HTTPRouteFilterType(filter.Type),
+			RequestHeaderModifier: filter.RequestHeaderModifier, ResponseHeaderModifier: filter.ResponseHeaderModifier,
+			RequestMirror: filter.RequestMirror,
 		}
 	}
+	f.http(same)
 }
 
 func (f *filters) mirror(m *gatewayv1.HTTPRequestMirrorFilter) {
@@ -95,7 +93,7 @@ func headers(f *gatewayv1.HTTPHeaderFilter) *routing.HeaderChange {
 }
 
 func redirect(f *gatewayv1.HTTPRequestRedirectFilter) *routing.Redirect {
-	r := &routing.Redirect{Code: http.StatusFound, Scheme: text(f.Scheme, ""), Host: text(f.Hostname, ""), Path: pathChange(f.Path)}
+	r := &routing.Redirect{Code: http.StatusFound, Scheme: ptr.Deref(f.Scheme, ""), Host: string(ptr.Deref(f.Hostname, "")), Path: pathChange(f.Path)}
 	if f.StatusCode != nil {
 		r.Code = *f.StatusCode
 	}
@@ -110,9 +108,9 @@ func pathChange(m *gatewayv1.HTTPPathModifier) *routing.PathChange {
 	case m == nil:
 		return nil
 	case m.Type == gatewayv1.PrefixMatchHTTPPathModifier:
-		return &routing.PathChange{To: text(m.ReplacePrefixMatch, "/"), Prefix: true}
+		return &routing.PathChange{To: ptr.Deref(m.ReplacePrefixMatch, "/"), Prefix: true}
 	}
-	return &routing.PathChange{To: text(m.ReplaceFullPath, "/")}
+	return &routing.PathChange{To: ptr.Deref(m.ReplaceFullPath, "/")}
 }
 
 func cors(f *gatewayv1.HTTPCORSFilter) *routing.CORS {

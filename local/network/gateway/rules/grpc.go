@@ -4,6 +4,7 @@ import (
 	"regexp"
 	"strings"
 
+	"k8s.io/utils/ptr"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"skiff.local/skiff/local/network/httpproxy/routing"
@@ -32,8 +33,8 @@ func GRPC(r *gatewayv1.GRPCRoute, resolve Resolve) *Rules {
 func grpcMatch(t *routing.Route, m gatewayv1.GRPCRouteMatch) error {
 	t.Kind, t.Path = routing.PathElement, "/"
 	if m.Method != nil {
-		service, method := text(m.Method.Service, ""), text(m.Method.Method, "")
-		exact := text(m.Method.Type, string(gatewayv1.GRPCMethodMatchExact)) == string(gatewayv1.GRPCMethodMatchExact)
+		service, method := ptr.Deref(m.Method.Service, ""), ptr.Deref(m.Method.Method, "")
+		exact := ptr.Deref(m.Method.Type, gatewayv1.GRPCMethodMatchExact) == gatewayv1.GRPCMethodMatchExact
 		switch {
 		case exact && service != "" && method != "":
 			t.Kind, t.Path = routing.PathExact, "/"+service+"/"+method
@@ -60,7 +61,7 @@ func grpcMatch(t *routing.Route, m gatewayv1.GRPCRouteMatch) error {
 	}
 	var d routing.Demand
 	for _, h := range m.Headers {
-		if err := add(&d.Headers, string(h.Name), h.Value, text(h.Type, ""), strings.EqualFold); err != nil {
+		if err := add(&d.Headers, string(h.Name), h.Value, string(ptr.Deref(h.Type, "")), strings.EqualFold); err != nil {
 			return err
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/utils/ptr"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"skiff.local/skiff/local/network/httpproxy/routing"
@@ -37,8 +38,8 @@ func HTTP(r *gatewayv1.HTTPRoute, resolve Resolve) *Rules {
 func httpMatch(t *routing.Route, m gatewayv1.HTTPRouteMatch) error {
 	t.Kind, t.Path = routing.PathElement, "/"
 	if m.Path != nil {
-		t.Path = text(m.Path.Value, "/")
-		switch gatewayv1.PathMatchType(text(m.Path.Type, string(gatewayv1.PathMatchPathPrefix))) {
+		t.Path = ptr.Deref(m.Path.Value, "/")
+		switch ptr.Deref(m.Path.Type, gatewayv1.PathMatchPathPrefix) {
 		case gatewayv1.PathMatchExact:
 			t.Kind = routing.PathExact
 		case gatewayv1.PathMatchPathPrefix:
@@ -58,12 +59,12 @@ func httpMatch(t *routing.Route, m gatewayv1.HTTPRouteMatch) error {
 		d.Method = string(*m.Method)
 	}
 	for _, h := range m.Headers {
-		if err := add(&d.Headers, string(h.Name), h.Value, text(h.Type, ""), strings.EqualFold); err != nil {
+		if err := add(&d.Headers, string(h.Name), h.Value, string(ptr.Deref(h.Type, "")), strings.EqualFold); err != nil {
 			return err
 		}
 	}
 	for _, q := range m.QueryParams {
-		if err := add(&d.Queries, string(q.Name), q.Value, text(q.Type, ""), func(a, b string) bool { return a == b }); err != nil {
+		if err := add(&d.Queries, string(q.Name), q.Value, string(ptr.Deref(q.Type, "")), func(a, b string) bool { return a == b }); err != nil {
 			return err
 		}
 	}

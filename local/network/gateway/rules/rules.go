@@ -87,10 +87,3 @@ func choose(t *routing.Route, refs []backend, resolve Resolve) {
 	}
 	t.UnavailableCode = http.StatusInternalServerError
 }
-
-func text[T ~string](p *T, otherwise string) string {
-	if p == nil {
-		return otherwise
-	}
-	return string(*p)
-}
